@@ -1,0 +1,78 @@
+/*
+ * net.h - the port of framed byte streams: Kafka's listeners, the unix sockets between the
+ * processes of a broker, the quorum's clients and peers.
+ *
+ * Every stream carries frames: a 4-byte big-endian length, then that many bytes. The port
+ * assembles whole frames in pooled buffers and hands them over; the receiver owns a frame until
+ * net->frame_free(). What is sent is a list of pieces: memory, a file range, or descriptors as an
+ * attachment. TLS, plain socket and simulated link are back ends below this line.
+ *
+ * Rules: a callback may close its connection or any other; on_close runs exactly once per
+ * connection, never from inside close() itself, and is the last callback. A muted connection
+ * delivers no frame (and at most one buffer is read ahead). Frames above max_frame, or of negative
+ * length, close the connection.
+ */
+#ifndef IO_NET_H
+#define IO_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct net_conn;			/* of the port */
+
+enum net_piece_kind {
+	NET_MEM,			/* mem; freed by release() when sent or dropped */
+	NET_FILE,			/* [off, off + len) of disk file `file`, sent by sendfile; release() after */
+};
+
+struct net_piece {
+	enum net_piece_kind kind;
+	const uint8_t *mem;
+	int file;
+	uint64_t off;
+	uint64_t len;			/* bytes */
+	void (*release)(void *ctx);	/* NULL: nothing to give back */
+	void *release_ctx;
+};
+
+struct net_events {
+	/* A whole frame without its length word; the callee owns `frame` from now on. */
+	void (*on_frame)(void *user, struct net_conn *c, uint8_t *frame, uint32_t len);
+	/* All that was sent has left; only after net_send() had to queue. May be NULL. */
+	void (*on_drained)(void *user, struct net_conn *c);
+	/* The last callback. err: E_CLOSED = end of stream, E_BAD = framing, E_LIMIT = too large, E_IO. */
+	void (*on_close)(void *user, struct net_conn *c, int err);
+	/* connect() finished: OK or why not (then on_close follows). NULL for accepted ones. */
+	void (*on_connect)(void *user, struct net_conn *c, int err);
+};
+
+struct net {
+	const struct net_calls *calls;
+};
+
+struct net_calls {
+	/* Takes over a connected descriptor (plain stream). */
+	int (*adopt)(struct net *n, int fd, const struct net_events *ev, void *user,
+		     uint32_t max_frame, struct net_conn **ret);
+	/* Starts connecting; "host:port" or "unix:/path". on_connect tells the end. */
+	int (*connect)(struct net *n, const char *address, const struct net_events *ev, void *user,
+		       uint32_t max_frame, struct net_conn **ret);
+	/* Queues pieces in order; nothing leaves before net->flush or the end of the turn. The pieces
+	 * must contain the length word (so that a reply can be one gather). */
+	void (*send)(struct net_conn *c, const struct net_piece *v, int n);
+	/* Sends a descriptor together with the next frame (unix sockets only). */
+	int (*send_fd)(struct net_conn *c, int fd, const void *frame, uint32_t len);
+	/* Takes the descriptor that came with the frame being delivered, or -1. */
+	int (*take_fd)(struct net_conn *c);
+	void (*mute)(struct net_conn *c);
+	void (*unmute)(struct net_conn *c);
+	void (*close)(struct net_conn *c);		/* after what is queued has left */
+	void (*abort)(struct net_conn *c);		/* at once */
+	uint64_t (*queued_bytes)(struct net_conn *c);	/* not yet sent */
+	const char *(*peer)(struct net_conn *c);	/* "127.0.0.1" (no port), "unix" */
+	void (*frame_free)(struct net *n, uint8_t *frame);
+};
+
+#endif

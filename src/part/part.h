@@ -1,0 +1,229 @@
+/*
+ * part.h - one partition replica in the shared table: append, read, high watermark, repair.
+ * (The seam between storage and everybody else; record layout in part/record.h.)
+ *
+ * Any process of the broker may append to any partition: the truth of a partition is its 1 KiB
+ * record in the table, its bytes are in Kafka's segment files. Hostile bytes are parsed and checked
+ * (wire/batch.h) before they get here. Critical sections do not parse, allocate, send or wake.
+ * See docs/table.md for the protocol and the invariants T1..Tn.
+ */
+#ifndef PART_PART_H
+#define PART_PART_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "io/disk.h"
+#include "io/lock.h"
+
+#define PART_SLOT_NONE UINT32_MAX
+#define PART_REPLICAS_MAX 8
+
+/* ---- the table ---------------------------------------------------------------------------- */
+
+struct part_limits {
+	uint32_t parts;			/* slots; the file grows in extents up to it */
+	uint32_t producers;		/* producer slots over all partitions */
+};
+
+struct part_id {			/* who this table belongs to; all must match to be trusted */
+	char boot_id[40];		/* of the kernel */
+	struct uuid cluster_id;
+	int32_t node_id;
+	struct uuid dir_id;		/* of the log directory */
+	uint64_t generation;		/* stored on disk beside the logs; +1 each time a table is made */
+};
+
+struct part_table;			/* private handle of one process */
+
+uint64_t part_table_bytes(const struct part_limits *lim);	/* of the sparse mapping */
+/* Grows the memory behind the mapping: the caller's function makes [off, off + len) usable. */
+typedef int part_grow_fn(void *ctx, uint64_t off, uint64_t len);
+
+/* Formats zeroed memory (agent or supervisor, once). */
+int part_table_format(void *mem, const struct part_limits *lim, const struct part_id *id,
+		      struct lock_port *lock, part_grow_fn *grow, void *grow_ctx) MUST_CHECK;
+/* E_FOREIGN: another id, boot or generation; E_VERSION: another layout; E_DAMAGED: bad checksum.
+ * log_dir: the folder of the partition folders. Handle freed by part_table_free(). */
+int part_table_attach(void *mem, const struct part_id *expect, unsigned self_proc, struct disk *disk,
+		      struct lock_port *lock, const char *log_dir, part_grow_fn *grow,
+		      void *grow_ctx, struct part_table **ret) MUST_CHECK;
+void part_table_free(struct part_table *t);
+
+/* ---- slots: life of a replica ------------------------------------------------------------- */
+
+enum part_state {
+	PART_FREE = 0,
+	PART_OPENING,			/* allocated by the agent; storage creates or recovers it */
+	PART_ONLINE,
+	PART_OFFLINE,			/* its log directory failed: reads and appends refused (56) */
+	PART_DELETING,			/* out of the image; storage removes the files, then FREE */
+};
+
+struct part_key {
+	struct uuid topic_id;
+	int32_t partition;
+	char topic[250];		/* name, 0-terminated; the folder is <topic>-<partition> */
+	int32_t dir;			/* log directory index; 0 today */
+	bool future;			/* a move between directories; false today */
+};
+
+/* Allocates a slot in state OPENING (agent only); E_LIMIT: table full; E_EXIST with *ret the slot. */
+int part_slot_open(struct part_table *t, const struct part_key *key, uint32_t *ret_slot) MUST_CHECK;
+/* Slot of a replica or PART_SLOT_NONE (linear in allocated slots: start-up and agent only). */
+uint32_t part_slot_find(struct part_table *t, const struct uuid *topic_id, int32_t partition);
+enum part_state part_slot_state(struct part_table *t, uint32_t slot);
+void part_slot_key(struct part_table *t, uint32_t slot, struct part_key *ret);
+void part_slot_delete(struct part_table *t, uint32_t slot);	/* -> DELETING (agent only) */
+/* Slots ever used are below this. */
+uint32_t part_slots_end(struct part_table *t);
+
+/* Storage only: creates or recovers the files of an OPENING slot -> ONLINE (OFFLINE on E_IO).
+ * trusted_clean: a clean shutdown was recorded, so tails are not scanned. */
+int part_slot_recover(struct part_table *t, uint32_t slot, bool trusted_clean) MUST_CHECK;
+/* Storage only: removes the files of a DELETING slot and frees it; call again on E_AGAIN. */
+int part_slot_reap(struct part_table *t, uint32_t slot) MUST_CHECK;
+
+/* Leadership as the controller gave it: writes the epoch history when the epoch grows. */
+int part_become_leader(struct part_table *t, uint32_t slot, int32_t epoch) MUST_CHECK;
+
+/* ---- append ------------------------------------------------------------------------------- */
+
+enum part_durability {			/* setting `durability` */
+	PART_REPLICATED,		/* Kafka's rule: memory of every ISR member; here: high watermark = end */
+	PART_QUORUM,			/* fsynced on min.insync.replicas members before the high watermark moves */
+	PART_ALL,			/* fsynced on every ISR member */
+};
+
+struct part_conf {			/* of the topic, from the cluster image; given with every call */
+	uint64_t segment_bytes;
+	uint64_t segment_ms;
+	uint64_t segment_jitter_ms;
+	uint32_t index_interval_bytes;
+	uint32_t max_producer_age_ms;	/* producer.id.expiration.ms */
+	enum part_durability durability;
+};
+
+struct part_batch {			/* one record batch v2 that passed batch_check() */
+	/* in: */
+	uint8_t *head;			/* its first 61 bytes, private and writable: offset and epoch are stamped here */
+	const uint8_t *rest;		/* what follows the header */
+	uint32_t rest_len;
+	uint32_t records;		/* offsets it takes: lastOffsetDelta + 1 */
+	int64_t max_timestamp;
+	int64_t producer_id;		/* -1: none */
+	int16_t producer_epoch;
+	int32_t base_sequence;
+	bool transactional, control;
+	bool from_coordinator;		/* written by the broker itself (internal topics) */
+	/* out: */
+	int err;			/* OK, or see part_append() */
+	int16_t kafka_error;		/* the protocol's code for err */
+	int64_t base_offset;		/* of a duplicate: that of the original */
+	int64_t append_time_ms;		/* of a duplicate: of the original; else -1 */
+	bool duplicate;
+};
+
+struct part_ticket {			/* what an append must wait for */
+	uint64_t generation;		/* truncation generation; another one: NOT_LEADER_OR_FOLLOWER */
+	int64_t end_offset;		/* acknowledged when the high watermark >= this */
+};
+
+struct part_appended {
+	struct part_ticket ticket;
+	int64_t log_start;
+	uint64_t wake_mask;		/* processes to bell_mark() for this slot */
+};
+
+/*
+ * Appends batches of one partition in order in one write and one commit. expect_epoch: leader
+ * epoch the caller read in the image, or -1. Returns
+ *   OK        each batch has its own err: OK, duplicates, sequence errors (45), old producer
+ *             epochs (47), a batch above the segment size (18)
+ *   E_AGAIN   the lock is taken: the caller's bit is in the append-busy mask; park and retry when rung
+ *   E_FENCED  another leader epoch (74 / 6); E_NOENT: the slot is not ONLINE or holds another replica
+ *   E_NOSPC   disk full, nothing was committed (56 with a message); E_IO: directory offline (56)
+ *   E_DAMAGED the table needs the supervisor's full reset
+ * now_ms: wall clock.
+ */
+int part_append(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
+		int32_t expect_epoch, const struct part_conf *conf, struct part_batch *v, int n,
+		int64_t now_ms, struct part_appended *ret) MUST_CHECK;
+
+/* ---- read --------------------------------------------------------------------------------- */
+
+struct part_view {			/* a consistent copy of the published state, taken without the lock */
+	uint64_t commit;
+	uint64_t generation;		/* truncation generation */
+	int64_t log_start, local_log_start;
+	int64_t high_watermark;
+	int64_t last_stable;		/* last stable offset */
+	int64_t end;			/* log end offset */
+	int64_t synced;			/* everything below is on the platter */
+	int32_t leader_epoch;
+	int64_t max_timestamp;
+	uint64_t segment_base;
+	uint64_t segment_bytes;		/* committed length of the active segment */
+};
+
+/* E_NOENT: not ONLINE or another replica in the slot; E_DAMAGED. */
+int part_view(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
+	      struct part_view *ret) MUST_CHECK;
+/* Sets this process' bit in the fetch/acks waiter mask; the caller re-reads the view after it. */
+void part_wait(struct part_table *t, uint32_t slot);
+void part_unwait(struct part_table *t, uint32_t slot);
+
+struct part_range {			/* whole batches in one segment file, for sendfile */
+	int file;			/* of the disk port; give back by part_range_release() */
+	uint64_t off;
+	uint64_t len;			/* bytes; 0: nothing there */
+	int64_t first_offset;		/* base offset of the first batch */
+	int64_t next_offset;		/* behind the last batch */
+	bool warm;			/* false: ask for DISK_WARM first */
+	uint32_t handle;
+};
+
+/*
+ * Whole batches from the one that contains `offset`, up to max_bytes and below `limit_offset`
+ * (high watermark or last stable offset). At least one batch when min_one. E_RANGE: offset below
+ * local_log_start or above the end. Never reads cold data bytes in the caller: only indexes and
+ * batch headers (warm in practice); E_AGAIN + *ret_cold when a header is cold.
+ */
+int part_read(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t offset,
+	      int64_t limit_offset, uint32_t max_bytes, bool min_one, struct part_range *ret) MUST_CHECK;
+void part_range_release(struct part_table *t, struct part_range *r);
+
+/* First batch whose max timestamp >= ts, below limit; OK with *ret_offset = -1 when there is none.
+ * The exact record inside the batch is found by the caller (wire/batch.h). */
+int part_find_time(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t ts,
+		   int64_t limit_offset, struct part_range *ret_batch) MUST_CHECK;
+
+struct part_epoch_end {
+	int32_t epoch;			/* -1: undefined */
+	int64_t end_offset;		/* -1: undefined */
+};
+/* KIP-101/279: end offset of the largest epoch <= epoch (trap 63). */
+int part_epoch_end(struct part_table *t, uint32_t slot, int32_t epoch,
+		   struct part_epoch_end *ret) MUST_CHECK;
+
+/* ---- changes by others than the appender --------------------------------------------------- */
+
+/* Storage: everything below `offset` of truncation generation `gen` is durable. Moves the high
+ * watermark as the durability class says. ret_wake: processes to mark. */
+int part_synced(struct part_table *t, uint32_t slot, uint64_t gen, int64_t offset,
+		const struct part_conf *conf, uint64_t *ret_wake) MUST_CHECK;
+/* DeleteRecords and retention: moves log start; never above the high watermark (E_RANGE). */
+int part_set_log_start(struct part_table *t, uint32_t slot, int64_t offset,
+		       uint64_t *ret_wake) MUST_CHECK;
+/* First-class truncation by (epoch, offset); bumps the generation. */
+int part_truncate(struct part_table *t, uint32_t slot, int32_t epoch, int64_t offset,
+		  uint64_t *ret_wake) MUST_CHECK;
+
+struct part_counts {			/* sums over the table since it was made */
+	uint64_t lock_repairs, torn_tails, dropped_versions, dedups, appends, append_bytes, rebuilt;
+};
+void part_counts(struct part_table *t, struct part_counts *ret);
+
+#endif
