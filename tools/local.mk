@@ -1,0 +1,19 @@
+LINTS = %D%/build/check-layers.sh %D%/build/check-headers.sh %D%/build/check-pure.sh \
+	%D%/build/check-banned.sh %D%/build/check-single-use.sh %D%/build/check-manual.sh \
+	%D%/build/check-shape.sh %D%/build/selftest.sh
+dist_noinst_SCRIPTS += $(LINTS)
+EXTRA_DIST += %D%/build/layers.txt %D%/build/pure.allow %D%/build/shape.allow \
+	%D%/build/single-use.allow
+
+# LINT: everything a reviewer should not have to say.
+lint: all
+	$(srcdir)/%D%/build/check-layers.sh $(srcdir)
+	$(srcdir)/%D%/build/check-headers.sh $(srcdir) $(builddir) \
+		"$(CC) $(AM_CPPFLAGS) $(CPPFLAGS) -I$(builddir) -std=gnu11 $(EVENT_CFLAGS)"
+	$(srcdir)/%D%/build/check-pure.sh $(srcdir)/%D%/build/pure.allow $(PURE_LIBS) -- src/base/libmem.a
+	$(srcdir)/%D%/build/check-banned.sh $(srcdir)
+	$(srcdir)/%D%/build/check-single-use.sh $(srcdir)
+	$(srcdir)/%D%/build/check-manual.sh $(srcdir)
+	$(srcdir)/%D%/build/check-shape.sh $(srcdir)
+	CC="$(CC)" $(srcdir)/%D%/build/selftest.sh $(srcdir)
+.PHONY: lint
