@@ -20,6 +20,8 @@
 
 #define PART_SLOT_NONE UINT32_MAX
 #define PART_REPLICAS_MAX 8
+#define PART_BATCHES_MAX 256	/* of one part_append() */
+#define PART_SYNC_FILES 8	/* segment files of one sync job */
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
@@ -134,7 +136,7 @@ struct part_ticket {			/* what an append must wait for */
 struct part_appended {
 	struct part_ticket ticket;
 	int64_t log_start;
-	uint64_t wake_mask;		/* processes to bell_mark() for this slot */
+	uint64_t wake_mask;		/* processes to bell_mark() for this slot; always set */
 };
 
 /*
@@ -146,6 +148,9 @@ struct part_appended {
  *   E_FENCED  another leader epoch (74 / 6); E_NOENT: the slot is not ONLINE or holds another replica
  *   E_NOSPC   disk full, nothing was committed (56 with a message); E_IO: directory offline (56)
  *   E_DAMAGED the table needs the supervisor's full reset
+ * When a roll split the call into several commits and a later one failed, it returns OK and the
+ * batches behind have the failure in their own err. ret is set in every case; its wake_mask is to
+ * be used even after an error (others may have parked on the lock). n <= PART_BATCHES_MAX.
  * now_ms: wall clock.
  */
 int part_append(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
@@ -174,6 +179,10 @@ int part_view(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
 /* Sets this process' bit in the fetch/acks waiter mask; the caller re-reads the view after it. */
 void part_wait(struct part_table *t, uint32_t slot);
 void part_unwait(struct part_table *t, uint32_t slot);
+/* The same for whoever waits for the log's end and not for the high watermark: the storage
+ * process of partitions that must be synced (set once; woken at each commit), replica fetches. */
+void part_wait_end(struct part_table *t, uint32_t slot);
+void part_unwait_end(struct part_table *t, uint32_t slot);
 
 struct part_range {			/* whole batches in one segment file, for sendfile */
 	int file;			/* of the disk port; give back by part_range_release() */
@@ -221,8 +230,85 @@ int part_set_log_start(struct part_table *t, uint32_t slot, int64_t offset,
 int part_truncate(struct part_table *t, uint32_t slot, int32_t epoch, int64_t offset,
 		  uint64_t *ret_wake) MUST_CHECK;
 
+/* An I/O error was seen outside of this library (a failed fdatasync is never tried again): the
+ * replica refuses appends and reads from now on. */
+void part_offline(struct part_table *t, uint32_t slot, uint64_t *ret_wake);
+
+/* ---- steps of the storage process ----------------------------------------------------------- */
+
+/*
+ * Group commit of one partition. begin() tells what has to reach the platter so that everything
+ * below `end` is durable; the caller runs fdatasync (DISK_SYNC) on each file and, when `dir`, one
+ * DISK_SYNC_DIR of dir_path, all at once, then part_synced(t, slot, gen, end, ...) if all were OK
+ * and part_offline() if one failed; in every case part_sync_end(). OK with n_files = 0: nothing to
+ * do. More than PART_SYNC_FILES segments: the job covers the oldest, and begin() again after it.
+ */
+struct part_sync {
+	uint64_t gen;
+	int64_t end;
+	int n_files;
+	int file[PART_SYNC_FILES];
+	uint32_t handle[PART_SYNC_FILES];
+	bool dir;
+	char dir_path[768];
+};
+int part_sync_begin(struct part_table *t, uint32_t slot, struct part_sync *ret) MUST_CHECK;
+void part_sync_end(struct part_table *t, struct part_sync *job);
+
+/* Rolls the active segment when its time has come although nobody appends (trap 83). */
+int part_roll_if_due(struct part_table *t, uint32_t slot, const struct part_conf *conf,
+		     int64_t now_ms, uint64_t *ret_wake) MUST_CHECK;
+
+struct part_retention {
+	int64_t retention_ms;		/* -1: for ever */
+	int64_t retention_bytes;	/* -1: no limit */
+	bool del;			/* cleanup.policy has delete; else only log start counts */
+};
+/*
+ * Whole segments that are too old, too many or below the log start leave the log (traps 81, 82):
+ * log start moves, the files are renamed to *.deleted, and on_garbage is called with each path
+ * that can be unlinked now (DISK_UNLINK; leftovers of earlier runs too), outside of any lock.
+ * *ret_bytes: size of the log after it. E_AGAIN: the lock was busy, call again.
+ */
+int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *conf,
+		const struct part_retention *keep, int64_t now_ms,
+		void (*on_garbage)(void *ctx, const char *path), void *ctx, uint64_t *ret_bytes,
+		uint64_t *ret_wake) MUST_CHECK;
+
+/* Reserves 16 MiB ahead of the active segment's end when it was appended to since the last call,
+ * and gives the reserve back when it was not. Call once a second for slots that are not idle. */
+int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *conf) MUST_CHECK;
+
+/*
+ * Producer snapshots of the slots whose producers changed much (all of them when clean), then the
+ * checkpoint file of the log directory: recovery points (= synced offsets), log starts, high
+ * watermarks. clean: everything was synced and nobody appends any more; the next start does not
+ * scan. Blocks on the device; storage process only.
+ */
+int part_checkpoint(struct part_table *t, bool clean) MUST_CHECK;
+/* Reads the newest valid checkpoint for part_slot_recover(); *ret_clean: written by a clean
+ * shutdown. Takes the clean mark away on disk. Missing or damaged files are no error: everything
+ * is scanned then. Call once, before the first part_slot_recover(). E_FOREIGN: another cluster. */
+int part_checkpoint_load(struct part_table *t, bool *ret_clean) MUST_CHECK;
+
+/* A record of a table that was attached, not made: E_DAMAGED when its file is shorter than
+ * committed or the record fails its checks; the slot is OPENING then and must be recovered. */
+int part_slot_check(struct part_table *t, uint32_t slot) MUST_CHECK;
+
+/* Closes cached files of this process that were replaced or deleted meanwhile. Once a second. */
+void part_files_trim(struct part_table *t);
+
 struct part_counts {			/* sums over the table since it was made */
-	uint64_t lock_repairs, torn_tails, dropped_versions, dedups, appends, append_bytes, rebuilt;
+	uint64_t lock_repairs;		/* owners that died */
+	uint64_t torn_tails;		/* files cut back by a repair */
+	uint64_t dropped_versions;	/* uncommitted producer versions dropped by a repair */
+	uint64_t dedups;		/* batches answered as duplicates */
+	uint64_t appends;		/* batches committed */
+	uint64_t append_bytes;
+	uint64_t rebuilt;		/* records sent to recovery because they failed a check */
+	uint64_t long_files;		/* files longer than committed without a death: must stay 0 */
+	uint64_t producers_evicted;	/* live producers pushed out because the slab was full */
+	uint64_t busy;			/* lock was taken, request parked */
 };
 void part_counts(struct part_table *t, struct part_counts *ret);
 
