@@ -1,0 +1,215 @@
+/* groups.c - moldau groups list | describe | delete. man/moldau-groups.1 */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kclient.h"
+#include "wire/kafka_api.h"
+
+/* options: moldau-groups.1 */
+static const struct cli_option options[] = {
+	CLI_COMMON
+};
+
+static const char synopsis[] = "moldau groups list|describe|delete [GROUP]... [OPTION]...";
+
+static int list(struct kc *k, const struct cli *c)
+{
+	struct list_groups_request q;
+	struct list_groups_response r;
+	struct cli_table *t = cli_table_new(3, (const char *const[]){ "GROUP", "STATE", "PROTOCOL" });
+
+	wire_init(&wire_list_groups_request, &q);
+	int err = kc_call(k, KC_ANY, KAFKA_LIST_GROUPS, kc_version(k, KAFKA_LIST_GROUPS, 4),
+			  &wire_list_groups_request, &q, &wire_list_groups_response, &r);
+	if (err != OK)
+		return kc_fail(k, "cannot list groups", err);
+	if (r.error_code != 0)
+		return kc_refused("cannot list groups", r.error_code, STR_NULL);
+	json_t *j = json_array();
+	for (int32_t i = 0; i < r.groups_n; i++) {
+		struct list_groups_response_listed_group *g = &r.groups[i];
+
+		cli_table_cell(t, "%.*s", (int)g->group_id.len, g->group_id.p);
+		cli_table_cell(t, "%.*s", (int)g->group_state.len, g->group_state.p);
+		cli_table_cell(t, "%.*s", (int)g->protocol_type.len, g->protocol_type.p);
+		json_array_append_new(j, json_pack("{ss# ss# ss#}", "group", g->group_id.p,
+			(int)g->group_id.len, "state", g->group_state.p, (int)g->group_state.len,
+			"protocol_type", g->protocol_type.p, (int)g->protocol_type.len));
+	}
+	if (cli_json(c)) {
+		char *s = json_dumps(j, JSON_INDENT(2));
+
+		puts(s);
+		free(s);
+	} else
+		cli_table_print(t, stdout);
+	json_decref(j);
+	return CLI_OK;
+}
+
+/* The coordinator of a group; < 0: it was refused or failed (printed). */
+static int coordinator(struct kc *k, const char *group, int32_t *ret_node)
+{
+	struct find_coordinator_request q;
+	struct find_coordinator_response r;
+
+	wire_init(&wire_find_coordinator_request, &q);
+	q.key = str_of(group);
+	for (int try = 0; try < 50; try++) {
+		struct metadata_response m;
+		int err = kc_metadata(k, "", &m);
+
+		(void)err;
+		err = kc_call(k, KC_ANY, KAFKA_FIND_COORDINATOR, kc_version(k, KAFKA_FIND_COORDINATOR, 2),
+			      &wire_find_coordinator_request, &q, &wire_find_coordinator_response, &r);
+		if (err != OK)
+			return -kc_fail(k, "cannot find the coordinator", err);
+		if (r.error_code == 0) {
+			*ret_node = r.node_id;
+			return CLI_OK;
+		}
+		if (r.error_code != 15)
+			break;
+		struct timespec pause = { 0, 200000000 };
+		nanosleep(&pause, NULL);
+	}
+	return -kc_refused("cannot find the coordinator", r.error_code, r.error_message);
+}
+
+static void show_offsets(struct kc *k, int32_t node, const char *group, struct cli_table *t, json_t *to)
+{
+	struct offset_fetch_request q;
+	struct offset_fetch_response r;
+
+	wire_init(&wire_offset_fetch_request, &q);
+	q.group_id = str_of(group);
+	q.topics_n = -1;
+	if (kc_call(k, node, KAFKA_OFFSET_FETCH, kc_version(k, KAFKA_OFFSET_FETCH, 7),
+		    &wire_offset_fetch_request, &q, &wire_offset_fetch_response, &r) != OK)
+		return;
+	for (int32_t i = 0; i < r.topics_n; i++)
+		for (int32_t p = 0; p < r.topics[i].partitions_n; p++) {
+			cli_table_cell(t, "%s", group);
+			cli_table_cell(t, "%.*s", (int)r.topics[i].name.len, r.topics[i].name.p);
+			cli_table_cell(t, "%d", r.topics[i].partitions[p].partition_index);
+			cli_table_cell(t, "%lld", (long long)r.topics[i].partitions[p].committed_offset);
+			json_array_append_new(to, json_pack("{ss# si sI}", "topic", r.topics[i].name.p,
+				(int)r.topics[i].name.len, "partition",
+				(int)r.topics[i].partitions[p].partition_index, "committed_offset",
+				(json_int_t)r.topics[i].partitions[p].committed_offset));
+		}
+}
+
+static int describe(struct kc *k, const struct cli *c)
+{
+	struct cli_table *t = cli_table_new(4, (const char *const[]){ "GROUP", "TOPIC", "PARTITION",
+		"COMMITTED" });
+	struct cli_table *m = cli_table_new(4, (const char *const[]){ "GROUP", "STATE", "MEMBER", "HOST" });
+	json_t *all = json_array();
+
+	for (int a = 1; a < c->n_args; a++) {
+		struct describe_groups_request q;
+		struct describe_groups_response r;
+		struct str id = str_of(c->args[a]);
+		int32_t node = 0;
+		int status = coordinator(k, c->args[a], &node);
+
+		if (status < 0)
+			return -status;
+		wire_init(&wire_describe_groups_request, &q);
+		q.groups = &id;
+		q.groups_n = 1;
+		int err = kc_call(k, node, KAFKA_DESCRIBE_GROUPS, kc_version(k, KAFKA_DESCRIBE_GROUPS, 5),
+				  &wire_describe_groups_request, &q, &wire_describe_groups_response, &r);
+		if (err != OK || r.groups_n != 1)
+			return kc_fail(k, "cannot describe the group", err != OK ? err : E_BAD);
+		struct describe_groups_response_described_group *g = &r.groups[0];
+		if (g->error_code != 0)
+			return kc_refused(c->args[a], g->error_code, STR_NULL);
+		json_t *members = json_array(), *offsets = json_array();
+		for (int32_t i = 0; i < g->members_n || i == 0; i++) {
+			bool none = g->members_n <= 0;
+
+			cli_table_cell(m, "%s", c->args[a]);
+			cli_table_cell(m, "%.*s", (int)g->group_state.len, g->group_state.p);
+			cli_table_cell(m, "%.*s", none ? 1 : (int)g->members[i].member_id.len,
+				       none ? "-" : g->members[i].member_id.p);
+			cli_table_cell(m, "%.*s", none ? 1 : (int)g->members[i].client_host.len,
+				       none ? "-" : g->members[i].client_host.p);
+			if (!none)
+				json_array_append_new(members, json_pack("{ss# ss#}", "member",
+					g->members[i].member_id.p, (int)g->members[i].member_id.len,
+					"host", g->members[i].client_host.p,
+					(int)g->members[i].client_host.len));
+		}
+		json_t *state = json_stringn(g->group_state.p, (size_t)g->group_state.len);
+		show_offsets(k, node, c->args[a], t, offsets);
+		json_array_append_new(all, json_pack("{ss so so so}", "group", c->args[a], "state", state,
+			"members", members, "offsets", offsets));
+	}
+	if (cli_json(c)) {
+		char *s = json_dumps(all, JSON_INDENT(2));
+
+		puts(s);
+		free(s);
+	} else {
+		cli_table_print(m, stdout);
+		putchar('\n');
+		cli_table_print(t, stdout);
+	}
+	json_decref(all);
+	return CLI_OK;
+}
+
+static int delete(struct kc *k, const struct cli *c)
+{
+	int status = CLI_OK;
+
+	for (int a = 1; a < c->n_args; a++) {
+		struct delete_groups_request q;
+		struct delete_groups_response r;
+		struct str id = str_of(c->args[a]);
+		int32_t node = 0;
+		int st = coordinator(k, c->args[a], &node);
+
+		if (st < 0)
+			return -st;
+		wire_init(&wire_delete_groups_request, &q);
+		q.groups_names = &id;
+		q.groups_names_n = 1;
+		int err = kc_call(k, node, KAFKA_DELETE_GROUPS, kc_version(k, KAFKA_DELETE_GROUPS, 2),
+				  &wire_delete_groups_request, &q, &wire_delete_groups_response, &r);
+		if (err != OK || r.results_n != 1)
+			return kc_fail(k, "cannot delete the group", err != OK ? err : E_BAD);
+		if (r.results[0].error_code != 0)
+			status = kc_refused(c->args[a], r.results[0].error_code, STR_NULL);
+		else
+			printf(cli_json(c) ? "{\"deleted\":\"%s\"}\n" : "deleted group %s\n", c->args[a]);
+	}
+	return status;
+}
+
+int cmd_groups(int argc, char **argv)
+{
+	struct cli c;
+
+	if (!cli_parse(&c, "moldau groups", synopsis, options, argc, argv))
+		return CLI_USAGE;
+	int (*run)(struct kc *, const struct cli *) = NULL;
+	if (c.n_args >= 1)
+		run = strcmp(c.args[0], "list") == 0 ? list :
+		      strcmp(c.args[0], "describe") == 0 && c.n_args > 1 ? describe :
+		      strcmp(c.args[0], "delete") == 0 && c.n_args > 1 ? delete : NULL;
+	if (!run) {
+		cli_error("what to do with which groups?", synopsis, NULL);
+		return CLI_USAGE;
+	}
+	struct kc *k = kc_open(&c);
+	if (!k)
+		return CLI_UNREACHABLE;
+	int status = run(k, &c);
+	kc_close(k);
+	return status;
+}
