@@ -19,9 +19,11 @@ int mutant_is(const char *name);
 /* Called at each crash point when not NULL; ctx of the test. Set by the test's main only. */
 extern void (*crash_hook)(const char *name);
 #define mutant(name) mutant_is(#name)
+#define CRASH_POINTS 1
 #define CRASH_POINT(name) ((void)(crash_hook ? crash_hook(#name) : (void)0))
 #else
 #define mutant(name) 0
+#define CRASH_POINTS 0
 #define CRASH_POINT(name) ((void)0)
 #endif
 

@@ -97,6 +97,7 @@ static void find(const struct log_replica *r, uint64_t base, uint32_t n, enum by
 		before = by == BY_REL ? e.rel <= key : by == BY_POS ? e.pos <= key : e.max_ts < key;
 		if (before) {
 			*ret = e;
+			ret->nth = mid + 1;
 			lo = mid + 1;
 		} else {
 			hi = mid;
@@ -137,6 +138,8 @@ bool log_index_last(const struct log_replica *r, uint64_t base, uint32_t n,
 		return false;
 	ok = !d->calls->pread(d, file, b, sizeof b, (uint64_t)(n - 1) * LOG_INDEX_ENTRY, &got) &&
 	     got == sizeof b && decode(b, base, ret);
+	if (ok)
+		ret->nth = n;
 	log_files_put(r->files, handle);
 	return ok;
 }

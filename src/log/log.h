@@ -104,6 +104,8 @@ int log_segments(const struct log_replica *r, const uint64_t **ret_base, uint32_
 /* ---- small whole files (small.c) -------------------------------------------------------------- */
 
 int log_small_read(struct disk *d, const char *path, struct buf *ret) MUST_CHECK;
+/* Names in a folder, each 0-terminated, one behind the other; buf_release() by the caller on OK. */
+int log_list(struct disk *d, const char *path, struct buf *ret) MUST_CHECK;
 /* Written beside as .tmp and renamed; sync: with fdatasync before the rename. */
 int log_small_write(struct disk *d, const char *path, const void *p, size_t n, bool sync) MUST_CHECK;
 
@@ -140,6 +142,7 @@ struct log_index_entry {
 	uint32_t pos;
 	int64_t max_ts;			/* largest timestamp of the batches in front of pos */
 	uint32_t ts_rel;		/* base offset of the batch that has it, minus the segment's */
+	uint32_t nth;			/* results only: its number + 1; 0: no entry */
 };
 
 void log_index_encode(const struct log_index_entry *e, uint64_t base, uint8_t ret[LOG_INDEX_ENTRY]);

@@ -3,6 +3,7 @@
 #include "log/log.h"
 
 #define SMALL_MAX (4u << 20)	/* bytes of a file that is read whole: 150,000 epochs */
+#define LIST_MAX (64u << 20)	/* bytes of the names of one folder */
 
 int log_small_read(struct disk *d, const char *path, struct buf *ret)
 {
@@ -23,6 +24,24 @@ int log_small_read(struct disk *d, const char *path, struct buf *ret)
 		ret->len = got;
 	}
 	d->calls->close(d, file);
+	if (err)
+		buf_release(ret);
+	return err;
+}
+
+static void on_name(void *ctx, const char *name)
+{
+	buf_put(ctx, name, strlen(name) + 1);
+}
+
+int log_list(struct disk *d, const char *path, struct buf *ret)
+{
+	int err;
+
+	buf_init(ret, LIST_MAX);
+	err = d->calls->list(d, path, on_name, ret);
+	if (!err && ret->bad)
+		err = E_LIMIT;
 	if (err)
 		buf_release(ret);
 	return err;

@@ -198,14 +198,16 @@ struct part_range {			/* whole batches in one segment file, for sendfile */
  * Whole batches from the one that contains `offset`, up to max_bytes and below `limit_offset`
  * (high watermark or last stable offset). At least one batch when min_one. E_RANGE: offset below
  * local_log_start or above the end. Never reads cold data bytes in the caller: only indexes and
- * batch headers (warm in practice); E_AGAIN + *ret_cold when a header is cold.
+ * batch headers. E_AGAIN: what is needed is not in the page cache; ret says which bytes (file, off,
+ * len): ask for DISK_WARM, release, call again. E_FENCED: the log was truncated since the view was
+ * taken: take a new one. On OK and E_AGAIN ret must be released.
  */
 int part_read(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t offset,
 	      int64_t limit_offset, uint32_t max_bytes, bool min_one, struct part_range *ret) MUST_CHECK;
 void part_range_release(struct part_table *t, struct part_range *r);
 
-/* First batch whose max timestamp >= ts, below limit; OK with *ret_offset = -1 when there is none.
- * The exact record inside the batch is found by the caller (wire/batch.h). */
+/* First batch whose max timestamp >= ts, below limit; OK with first_offset = -1 when there is none.
+ * The exact record inside the batch is found by the caller (wire/batch.h). Errors as part_read(). */
 int part_find_time(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t ts,
 		   int64_t limit_offset, struct part_range *ret_batch) MUST_CHECK;
 

@@ -1,0 +1,547 @@
+/*
+ * steps.c - what the storage process does step by step: sync jobs, rolling, retention, reserve,
+ * checkpoints. It decides nothing about when: src/broker/storage.c does.
+ */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "part/table.h"
+
+#define RESERVE_BYTES (16u << 20)	/* ahead of the end, for partitions that are appended to */
+#define SNAPSHOT_BYTES (64u << 20)	/* of log between two producer snapshots */
+#define EXPIRE_MAX 256u			/* producers expired under one lock */
+
+/* ---- sync ------------------------------------------------------------------------------------- */
+
+static int sync_file(struct part_table *t, struct log_replica *lr, uint64_t base, struct part_sync *j)
+{
+	int err = log_files_get(lr, base, LOG_SEGMENT, 0, &j->file[j->n_files], &j->handle[j->n_files]);
+
+	(void)t;
+	if (!err)
+		j->n_files++;
+	return err;
+}
+
+int part_sync_begin(struct part_table *t, uint32_t slot, struct part_sync *ret)
+{
+	struct part_record *r = part_record(t, slot);
+	struct log_replica lr;
+	struct part_pub pub;
+	uint64_t c, synced, from;
+	const uint64_t *v;
+	uint32_t n;
+	int err = OK;
+
+	*ret = (struct part_sync){ .n_files = 0 };
+	if (!r || !part_online(r))
+		return E_NOENT;
+	from = atomic_load(&r->synced_base);
+	lr = part_files(t, slot, r);
+	synced = atomic_load(&r->synced);
+	part_peek(r, &pub, &c);
+	ret->gen = pub.w[W_GENERATION];
+	ret->end = (int64_t)pub.w[W_END];
+	if (synced >= pub.w[W_END])
+		return OK;
+	ret->dir = pub.w[W_SEG] > from;
+	if (pub.w[W_SEG] <= from || synced >= pub.w[W_SEG]) {
+		err = sync_file(t, &lr, pub.w[W_SEG], ret);
+	} else {
+		err = log_segments(&lr, &v, &n);
+		for (uint32_t i = 0; i < n && !err; i++) {
+			uint64_t next = i + 1 < n ? v[i + 1] : UINT64_MAX;
+
+			if (next <= synced || v[i] > pub.w[W_SEG])
+				continue;
+			if (ret->n_files == PART_SYNC_FILES) {
+				ret->end = (int64_t)v[i];
+				break;
+			}
+			err = sync_file(t, &lr, v[i], ret);
+		}
+	}
+	if (err) {
+		part_sync_end(t, ret);
+		return err == E_NOENT ? E_AGAIN : err;	/* files changed under us */
+	}
+	struct log_path p;
+	log_path_folder(&p, t->log_dir, lr.topic, lr.partition);
+	memcpy(ret->dir_path, p.s, sizeof ret->dir_path);
+	return OK;
+}
+
+void part_sync_end(struct part_table *t, struct part_sync *job)
+{
+	while (job->n_files > 0)
+		log_files_put(t->files, job->handle[--job->n_files]);
+}
+
+/* ---- roll ------------------------------------------------------------------------------------- */
+
+int part_roll_if_due(struct part_table *t, uint32_t slot, const struct part_conf *conf,
+		     int64_t now_ms, uint64_t *ret_wake)
+{
+	struct part_record *r = part_record(t, slot);
+	struct lock_held *held;
+	struct part_pub pub;
+	uint64_t c;
+	int err;
+
+	*ret_wake = 0;
+	if (!r || !part_online(r))
+		return E_NOENT;
+	part_peek(r, &pub, &c);
+	if (!part_roll_due(&pub, conf, slot, 0, 0, now_ms))
+		return OK;
+	err = part_lock(t, slot, r, &held, ret_wake);
+	if (err)
+		return err;
+	err = E_NOENT;
+	if (part_online(r) && !part_load(t, r, &pub)) {
+		err = OK;
+		if (part_roll_due(&pub, conf, slot, 0, 0, now_ms)) {
+			err = part_roll(t, slot, r, &pub, now_ms);
+			*ret_wake |= atomic_load(&r->wait_end);
+		}
+	}
+	part_unlock(t, r, held, ret_wake);
+	return err;
+}
+
+/* ---- retention -------------------------------------------------------------------------------- */
+
+struct segment {
+	uint64_t base, next, bytes;
+	int64_t max_ts;			/* INT64_MAX: not known, counts as young */
+};
+
+struct retention {
+	struct part_table *t;
+	uint32_t slot;
+	struct part_record *r;
+	const struct part_retention *keep;
+	int64_t now_ms;
+	struct log_replica lr;
+	struct part_pub pub;
+	struct segment *v;
+	uint32_t n;			/* closed segments */
+	uint64_t total;
+};
+
+/* By walking headers when the index does not tell: storage process, nobody waits. */
+static int64_t walk_max_ts(struct retention *k, int file, uint64_t bytes)
+{
+	struct log_walk w;
+	struct log_head h;
+	int64_t max = -1;
+
+	log_walk_init(&w, k->t->disk, file, bytes, false);
+	for (uint64_t pos = 0; pos < bytes; pos += h.bytes) {
+		if (log_walk_head(&w, pos, &h))
+			return INT64_MAX;
+		if (h.max_timestamp > max)
+			max = h.max_timestamp;
+	}
+	return max;
+}
+
+static int look(struct retention *k)
+{
+	const uint64_t *v;
+	uint32_t n, handle;
+	int file, err = log_segments(&k->lr, &v, &n);
+
+	if (err)
+		return err;
+	k->v = mem_alloc((n + 1) * sizeof *k->v);
+	for (uint32_t i = 0; i < n && v[i] < k->pub.w[W_SEG]; i++) {
+		struct segment *s = &k->v[k->n++];
+		struct log_index_entry e;
+
+		s->base = v[i];
+		s->next = i + 1 < n ? v[i + 1] : k->pub.w[W_SEG];
+		err = log_files_get(&k->lr, v[i], LOG_SEGMENT, 0, &file, &handle);
+		if (err)
+			return err;
+		err = k->t->disk->calls->size(k->t->disk, file, &s->bytes);
+		if (!err) {
+			uint32_t entries = log_index_count(&k->lr, v[i]);
+
+			s->max_ts = log_index_last(&k->lr, v[i], entries, &e) && e.pos == s->bytes ?
+				    e.max_ts : walk_max_ts(k, file, s->bytes);
+		}
+		log_files_put(k->t->files, handle);
+		if (err)
+			return err;
+		k->total += s->bytes;
+	}
+	k->total += k->pub.w[W_POS];
+	return OK;
+}
+
+/* How many of the oldest segments go. */
+static uint32_t choose(struct retention *k)
+{
+	uint64_t hw = atomic_load(&k->r->high_watermark), start = atomic_load(&k->r->log_start);
+	uint64_t left = k->total;
+	uint32_t i;
+
+	for (i = 0; i < k->n; i++) {
+		struct segment *s = &k->v[i];
+		bool go = s->next <= start;
+
+		if (k->keep->del) {
+			go |= k->keep->retention_ms >= 0 && s->max_ts < INT64_MAX &&
+			      k->now_ms - s->max_ts > k->keep->retention_ms;
+			go |= k->keep->retention_bytes >= 0 &&
+			      left - s->bytes >= (uint64_t)k->keep->retention_bytes;
+		}
+		if (!go || s->next > hw)
+			break;
+		left -= s->bytes;
+	}
+	k->total = left;
+	return i;
+}
+
+/* Under the lock: log start first, so that nobody is sent to a file that goes. */
+static int drop(struct retention *k, uint32_t n)
+{
+	struct part_record *r = k->r;
+	uint64_t to = k->v[n - 1].next;
+	int err = OK;
+
+	if (to > atomic_load(&r->log_start))
+		atomic_store(&r->log_start, to);
+	if (to > atomic_load(&r->local_log_start))
+		atomic_store(&r->local_log_start, to);
+	CRASH_POINT(retain_start_moved);
+	for (uint32_t i = 0; i < n && !err; i++)
+		for (int kind = 0; kind < LOG_KIND_N && !err; kind++) {
+			struct log_path from, gone;
+
+			log_path_folder(&from, k->t->log_dir, k->lr.topic, k->lr.partition);
+			log_path_segment(&from, k->v[i].base, log_suffix[kind]);
+			gone = from;
+			log_path_add(&gone, ".deleted");
+			err = k->t->disk->calls->rename(k->t->disk, from.s, gone.s);
+			if (err == E_NOENT)
+				err = OK;
+			CRASH_POINT(retain_renamed);
+		}
+	atomic_fetch_add(&r->seg_gen, 1);
+	return err;
+}
+
+static int garbage(struct retention *k, void (*on_garbage)(void *ctx, const char *path), void *ctx)
+{
+	struct log_path folder, p;
+	struct buf b;
+	int err;
+
+	log_path_folder(&folder, k->t->log_dir, k->lr.topic, k->lr.partition);
+	err = log_list(k->t->disk, folder.s, &b);
+	if (err)
+		return err;
+	for (size_t at = 0; at < b.len; at += strlen((char *)b.p + at) + 1) {
+		const char *name = (char *)b.p + at;
+		size_t n = strlen(name);
+
+		if (n <= 8 || strcmp(name + n - 8, ".deleted") != 0)
+			continue;
+		p = folder;
+		log_path_add(&p, "/");
+		log_path_add(&p, name);
+		on_garbage(ctx, p.s);
+	}
+	buf_release(&b);
+	return OK;
+}
+
+/* A segment whose youngest record is too old is rolled, so that it can go (trap 81). */
+static int roll_old(struct retention *k)
+{
+	int64_t ts = (int64_t)k->pub.w[W_SEG_MAX_TS];
+
+	if (!k->keep->del || k->keep->retention_ms < 0 || k->pub.w[W_POS] == 0 || ts < 0 ||
+	    k->now_ms - ts <= k->keep->retention_ms ||
+	    atomic_load(&k->r->high_watermark) < k->pub.w[W_END])
+		return OK;
+	int err = part_roll(k->t, k->slot, k->r, &k->pub, k->now_ms);
+	k->lr = part_files(k->t, k->slot, k->r);
+	return err;
+}
+
+int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *conf,
+		const struct part_retention *keep, int64_t now_ms,
+		void (*on_garbage)(void *ctx, const char *path), void *ctx, uint64_t *ret_bytes,
+		uint64_t *ret_wake)
+{
+	struct part_record *r = part_record(t, slot);
+	struct retention k = { .t = t, .slot = slot, .r = r, .keep = keep, .now_ms = now_ms };
+	struct lock_held *held;
+	uint64_t c;
+	uint32_t n = 0;
+	int err;
+
+	*ret_wake = 0;
+	if (!r || !part_online(r))
+		return E_NOENT;
+	err = part_lock(t, slot, r, &held, ret_wake);
+	if (err)
+		return err;
+	err = !part_online(r) || part_load(t, r, &k.pub) ? E_NOENT : OK;
+	k.lr = part_files(t, slot, r);
+	if (!err)
+		err = roll_old(&k);
+	if (!err && conf->max_producer_age_ms > 0)
+		(void)part_producers_expire(t, slot, r, now_ms - conf->max_producer_age_ms, EXPIRE_MAX);
+	part_unlock(t, r, held, ret_wake);
+	if (err)
+		return err;
+	/* Closed segments do not change: they are looked at without the lock. */
+	part_peek(r, &k.pub, &c);
+	k.lr = part_files(t, slot, r);
+	err = look(&k);
+	if (!err)
+		n = choose(&k);
+	if (!err && n > 0) {
+		err = part_lock(t, slot, r, &held, ret_wake);
+		if (!err) {
+			if (part_online(r) && atomic_load(&r->seg_gen) == k.lr.gen)
+				err = drop(&k, n);
+			else
+				err = E_AGAIN;
+			*ret_wake |= atomic_load(&r->wait_hw) | atomic_load(&r->wait_end);
+			part_unlock(t, r, held, ret_wake);
+		}
+	}
+	mem_free(k.v);
+	if (!err)
+		err = garbage(&k, on_garbage, ctx);
+	if (!err)
+		*ret_bytes = k.total;
+	return err;
+}
+
+/* ---- reserve ---------------------------------------------------------------------------------- */
+
+int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *conf)
+{
+	struct part_record *r = part_record(t, slot);
+	struct log_replica lr;
+	struct lock_held *held;
+	struct part_pub pub;
+	uint64_t c, to, have, ignored = 0, was;
+	uint32_t handle;
+	int file, err;
+
+	if (!r || !part_online(r))
+		return E_NOENT;
+	lr = part_files(t, slot, r);
+	part_peek(r, &pub, &c);
+	have = atomic_load(&r->reserved);
+	was = atomic_load(&r->reserved_pos);
+	atomic_store(&r->reserved_pos, pub.w[W_POS]);
+	to = pub.w[W_POS] + RESERVE_BYTES;
+	if (to > conf->segment_bytes)
+		to = conf->segment_bytes;
+	if (was == pub.w[W_POS] ? have == 0 : have >= pub.w[W_POS] + RESERVE_BYTES / 2 && have <= to)
+		return OK;		/* idle and trimmed, or far enough ahead */
+	if (was != pub.w[W_POS] && to <= pub.w[W_POS])
+		return OK;
+	err = log_files_get(&lr, pub.w[W_SEG], LOG_SEGMENT, 0, &file, &handle);
+	if (err)
+		return err == E_NOENT ? OK : err;
+	if (was != pub.w[W_POS]) {
+		/* Small partitions that grow slowly get what they used since the last look, doubled. */
+		uint64_t step = was < pub.w[W_POS] ? 2 * (pub.w[W_POS] - was) : RESERVE_BYTES;
+
+		if (step < to - pub.w[W_POS])
+			to = pub.w[W_POS] + step;
+		err = t->disk->calls->reserve(t->disk, file, pub.w[W_POS], to - pub.w[W_POS]);
+		if (!err)
+			atomic_store(&r->reserved, to);
+		if (err == E_NOSPC)
+			err = OK;	/* a hint: the append will tell */
+	} else {
+		/* Cutting to the length it has frees what is reserved behind; under the lock, or an
+		 * append in between would be cut too. */
+		err = part_lock(t, slot, r, &held, &ignored);
+		if (!err) {
+			if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_POS] == was)
+				err = t->disk->calls->truncate(t->disk, file, was);
+			atomic_store(&r->reserved, 0);
+			part_unlock(t, r, held, &ignored);
+		}
+	}
+	log_files_put(t->files, handle);
+	return err;
+}
+
+/* ---- checkpoint ------------------------------------------------------------------------------- */
+
+/* Copies the producers under the lock; *ret_end: the log end they belong to. */
+static int copy_producers(struct part_table *t, uint32_t slot, struct part_record *r,
+			  struct part_set *ret, uint64_t *ret_end)
+{
+	struct lock_held *held;
+	struct part_pub pub = { .w = { 0 } };
+	uint64_t wake = 0, c;
+	uint32_t at, steps = 0, all = atomic_load(&t->h->producers_grown);
+	int err = part_lock(t, slot, r, &held, &wake);
+
+	if (err)
+		return err;
+	err = !part_online(r) || part_load(t, r, &pub) ? E_NOENT : OK;
+	c = atomic_load(&r->commit);
+	for (at = r->producers; !err && at != 0 && at <= all && steps++ < all;) {
+		struct part_producer *p = part_producer_at(t, at - 1);
+		struct part_producer_version *v = part_version(p, c);
+
+		if (v)
+			part_set_get(ret, p->id)->v = *v;
+		at = p->next;
+	}
+	*ret_end = pub.w[W_END];
+	part_unlock(t, r, held, &wake);
+	return err;
+}
+
+static int remember_snapshot(struct part_table *t, uint32_t slot, struct part_record *r, uint64_t gen,
+			     uint64_t end)
+{
+	struct lock_held *held;
+	struct part_pub pub;
+	uint64_t wake = 0;
+	int err = part_lock(t, slot, r, &held, &wake);
+
+	if (err)
+		return err;
+	if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_GENERATION] == gen) {
+		pub.w[W_SNAPSHOT] = end;
+		part_commit(r, &pub);
+	}
+	part_unlock(t, r, held, &wake);
+	return OK;
+}
+
+static void drop_old_snapshots(struct part_table *t, const char *folder, uint64_t newest, uint64_t before)
+{
+	struct log_path p;
+	struct buf b;
+	uint64_t x;
+
+	if (log_list(t->disk, folder, &b))
+		return;
+	for (size_t at = 0; at < b.len; at += strlen((char *)b.p + at) + 1)
+		if (log_name_is((char *)b.p + at, ".producers", &x) && x < newest && x != before) {
+			log_path_init(&p, folder);
+			log_path_add(&p, "/");
+			log_path_add(&p, (char *)b.p + at);
+			(void)t->disk->calls->unlink(t->disk, p.s);
+		}
+	buf_release(&b);
+}
+
+/* A snapshot lies at or below what is synced, or recovery would know producers of lost batches. */
+static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, bool now)
+{
+	struct part_set s = { .n = 0 };
+	struct log_path folder;
+	struct part_pub pub;
+	uint64_t c, end, before;
+	int err;
+
+	part_peek(r, &pub, &c);
+	before = pub.w[W_SNAPSHOT];
+	if (r->producers == 0 || before >= pub.w[W_END])
+		return OK;
+	if (!now && before >= pub.w[W_SEG] && pub.w[W_POS] < SNAPSHOT_BYTES)
+		return OK;
+	if (!now && (pub.w[W_END] - before) < 1024 && before >= pub.w[W_SEG])
+		return OK;
+	err = copy_producers(t, slot, r, &s, &end);
+	log_path_folder(&folder, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
+	if (!err && end <= atomic_load(&r->synced)) {
+		err = part_snapshot_write(t, folder.s, (int64_t)end, &s);
+		if (!err)
+			err = remember_snapshot(t, slot, r, pub.w[W_GENERATION], end);
+		if (!err)
+			drop_old_snapshots(t, folder.s, end, before);
+	}
+	part_set_release(&s);
+	return err == E_AGAIN || err == E_NOENT ? OK : err;
+}
+
+int part_checkpoint(struct part_table *t, bool clean)
+{
+	uint32_t end = part_slots_end(t);
+	struct log_ckpt c = { .cluster_id = t->h->id.cluster_id, .node_id = t->h->id.node_id,
+		.sequence = t->ckpt_sequence + 1, .clean = clean };
+	int err = OK;
+
+	c.v = mem_alloc((end + 1) * sizeof *c.v);
+	for (uint32_t i = 0; i < end && !err; i++) {
+		struct part_record *r = part_record(t, i);
+		struct log_ckpt_entry *e = &c.v[c.n];
+		struct part_view v;
+		uint64_t w[2];
+
+		if (!part_online(r))
+			continue;
+		w[0] = atomic_load(&r->topic_id[0]);
+		w[1] = atomic_load(&r->topic_id[1]);
+		memcpy(&e->topic_id, w, sizeof w);
+		/* The recovery point before the snapshot: it may only be too small. */
+		if (part_view(t, i, &e->topic_id, &v))
+			continue;
+		e->partition = atomic_load(&r->partition);
+		e->leader_epoch = v.leader_epoch;
+		e->recovery_point = v.synced;
+		e->log_start = v.log_start;
+		e->local_log_start = v.local_log_start;
+		e->high_watermark = v.high_watermark;
+		e->generation = v.generation;
+		e->segment_base = v.segment_base;
+		e->segment_bytes = v.segment_bytes;
+		if (v.synced < v.end)
+			c.clean = false;
+		c.n++;
+		err = snapshot(t, i, r, clean);
+	}
+	if (!err)
+		err = log_ckpt_write(t->disk, t->log_dir, &c);
+	if (!err)
+		t->ckpt_sequence++;
+	log_ckpt_release(&c);
+	return err;
+}
+
+int part_checkpoint_load(struct part_table *t, bool *ret_clean)
+{
+	struct log_ckpt c;
+	int err = log_ckpt_read(t->disk, t->log_dir, &c);
+
+	*ret_clean = false;
+	if (err == E_NOENT)
+		return OK;
+	if (err)
+		return err;
+	if (!uuid_eq(&c.cluster_id, &t->h->id.cluster_id) || c.node_id != t->h->id.node_id) {
+		log_ckpt_release(&c);
+		return E_FOREIGN;
+	}
+	log_ckpt_release(&t->ckpt);
+	t->ckpt = c;
+	t->ckpt_sequence = c.sequence;
+	*ret_clean = c.clean;
+	if (!c.clean)
+		return OK;
+	c.clean = false;		/* from now on a stop is a crash until we say otherwise */
+	c.sequence++;
+	err = log_ckpt_write(t->disk, t->log_dir, &c);
+	if (!err)
+		t->ckpt_sequence = c.sequence;
+	return err;
+}
