@@ -91,6 +91,7 @@ struct batch_port {
 	/* The next plain bytes, valid until the next call; *ret_len = 0: clean end. E_BAD: damaged or
 	 * cut off, E_LIMIT. Each piece is at most 64 KiB. */
 	int (*next)(struct batch_port *port, const uint8_t **ret, size_t *ret_len);
+	/* After each open(), whatever it returned. */
 	void (*close)(struct batch_port *port);
 	/* Appends the compressed form of src to out. level INT32_MIN: the codec's default. E_LIMIT:
 	 * out is full. */
@@ -104,8 +105,8 @@ enum batch_verdict {
 	BATCH_OK = 0,
 	BATCH_EMPTY,			/* no batch at all (trap 30) */
 	BATCH_CUT,			/* ends before its length field says, or too short for a header */
-	BATCH_LENGTH,			/* length field below a header's */
-	BATCH_MAGIC,			/* not 2 (trap 30) */
+	BATCH_GARBLED,			/* length field below a header's, or a magic that never was */
+	BATCH_MAGIC,			/* an old message set, 0 or 1 (trap 30) */
 	BATCH_MORE,			/* bytes behind the first batch (trap 30) */
 	BATCH_BAD_CRC,			/* trap 32 */
 	BATCH_BASE_OFFSET,		/* not 0 (trap 31) */
@@ -143,9 +144,10 @@ struct batch_rules {			/* of the topic and the request */
 
 struct batch_checked {
 	enum batch_verdict verdict;
-	struct batch_head head;		/* as sent; valid from BATCH_BAD_CRC on */
+	struct batch_head head;		/* as sent; valid from BATCH_BAD_CRC on and when OK */
 	int64_t max_timestamp;		/* over the records; of LogAppendTime topics: now */
-	int32_t max_timestamp_delta;	/* offset delta of the first record that has it */
+	int32_t max_timestamp_delta;	/* offset delta of the first record that has it; -1: no record
+					 * has a timestamp */
 	uint64_t plain_bytes;		/* of the record area, uncompressed */
 	int32_t record_errors_n;	/* record_errors of the answer: batch indexes, ascending */
 	int32_t record_errors[BATCH_RECORD_ERRORS];
@@ -238,7 +240,7 @@ struct batch_stamp {			/* what a batch says of itself; BATCH_STAMP for the usual
 
 struct batch_builder {
 	struct buf out;			/* room for a header, then records */
-	size_t start;			/* where this batch begins in out */
+	struct buf packed;		/* the same compressed */
 	int32_t records;
 	int64_t base_timestamp, max_timestamp;
 };

@@ -1,2 +1,7 @@
-# Record batches and codecs. libcodec.a is the one library that includes zlib, lz4, zstd and snappy.
-noinst_HEADERS += %D%/batch.h %D%/codec.h src/part/batch_in.h
+# Pure: batches and message sets (and, added by their own block, the schema codec).
+noinst_LIBRARIES += src/wire/libwire.a
+src_wire_libwire_a_SOURCES = %D%/batch.c %D%/batch.h %D%/batch_read.c %D%/batch_build.c %D%/batch_walk.h
+PURE_LIBS += src/wire/libwire.a
+
+# libcodec.a is the one library that includes zlib, lz4, zstd and snappy.
+noinst_HEADERS += %D%/codec.h src/part/batch_in.h
