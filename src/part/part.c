@@ -199,6 +199,13 @@ static int grow_parts(struct part_table *t, uint32_t need)
 	return OK;
 }
 
+static size_t name_len(const char *name)
+{
+	const char *end = memchr(name, 0, sizeof ((struct part_key *)0)->topic - 1);
+
+	return end ? (size_t)(end - name) : sizeof ((struct part_key *)0)->topic - 1;
+}
+
 static void fill_key(struct part_table *t, uint32_t slot, struct part_record *r,
 		     const struct part_key *key)
 {
@@ -207,7 +214,7 @@ static void fill_key(struct part_table *t, uint32_t slot, struct part_record *r,
 
 	memcpy(w, &key->topic_id, sizeof w);
 	memset(name, 0, PART_NAME_BYTES);
-	memcpy(name, key->topic, strnlen(key->topic, sizeof key->topic - 1));
+	memcpy(name, key->topic, name_len(key->topic));
 	atomic_store(&r->topic_id[0], w[0]);
 	atomic_store(&r->topic_id[1], w[1]);
 	atomic_store(&r->partition, key->partition);
@@ -299,7 +306,7 @@ void part_slot_key(struct part_table *t, uint32_t slot, struct part_key *ret)
 	ret->dir = atomic_load(&r->dir);
 	ret->future = r->future != 0;
 	const char *name = part_name(t, slot);
-	memcpy(ret->topic, name, strnlen(name, sizeof ret->topic - 1));
+	memcpy(ret->topic, name, name_len(name));
 }
 
 void part_slot_delete(struct part_table *t, uint32_t slot)
