@@ -51,6 +51,7 @@ struct disk_op {
 	uint32_t len;
 	uint32_t ret_len;		/* READ: bytes read, short only at the end of the file */
 	void (*done)(struct disk_op *op, int err);
+	int err;			/* for the port only */
 	struct disk_op *next;		/* for the port only */
 };
 

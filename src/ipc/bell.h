@@ -78,6 +78,9 @@ enum bell_word {
 	BELL_RESTARTS,		/* children that died and were replaced, all roles */
 	BELL_WORDS = 64
 };
+unsigned bell_self(struct bells *b);
+/* True: a dirty slot, "everything" or a nudge waits. */
+bool bell_pending(struct bells *b);
 _Atomic uint64_t *bell_word(struct bells *b, enum bell_word w);
 
 #endif

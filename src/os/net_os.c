@@ -1,0 +1,784 @@
+/* net_os.c - see net_os.h. */
+#include "os/net_os.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/be.h"
+#include "base/mem.h"
+
+#define SCRATCH_BYTES (128u << 10)
+#define IOV_N 64
+#define FDS_N 16
+#define POOL_BYTES 4096u		/* frames up to this size are recycled */
+#define POOL_N 256
+
+struct frame_head {			/* in front of each frame handed out */
+	uint32_t cap;
+	uint32_t pad[3];
+};
+
+enum conn_state { CONNECTING, OPEN, CLOSING, DEAD };
+
+struct net_conn {
+	struct net_os *net;
+	struct net_conn *next, *prev;	/* of net->conns */
+	int fd;
+	enum conn_state state;
+	bool unix_socket, muted, listed, draining;
+	const struct net_events *ev;
+	void *user;
+	uint32_t max_frame;
+	int close_err;
+	struct event rev, wev;
+	bool reading, writing;
+	/* the frame being assembled */
+	uint8_t head[4];
+	uint32_t head_n;
+	uint8_t *frame;
+	uint32_t frame_len, frame_got;
+	/* bytes read while muted */
+	uint8_t *ahead;
+	uint32_t ahead_len;
+	/* what is to be sent */
+	struct net_piece *out;
+	uint32_t out_n, out_cap, out_first;
+	uint64_t out_skip;		/* bytes of out[out_first] already sent */
+	uint64_t out_bytes;
+	int fds[FDS_N];
+	int n_fds;
+	char peer[64];
+	struct net_conn *turn_next;	/* of net->turn */
+};
+
+struct net_os {
+	struct net net;			/* first member: the port */
+	struct loop_os *loop;
+	uint64_t frame_limit, frame_bytes;
+	uint8_t *pool[POOL_N];
+	uint32_t pool_n;
+	struct net_conn *conns;
+	struct net_conn *turn;		/* to look at when the turn ends: sends, unmutes, deaths */
+	bool starved;			/* some socket is not read because of frame_limit */
+	uint8_t scratch[SCRATCH_BYTES];
+};
+
+static struct net_os *net_of(struct net *n)
+{
+	return (struct net_os *)n;
+}
+
+static void list(struct net_conn *c)
+{
+	if (c->listed)
+		return;
+	c->listed = true;
+	c->turn_next = c->net->turn;
+	c->net->turn = c;
+}
+
+/* ---- frames ---- */
+
+static uint8_t *frame_new(struct net_os *n, uint32_t len)
+{
+	uint32_t cap = len <= POOL_BYTES ? POOL_BYTES : len;
+	struct frame_head *h;
+
+	if (cap == POOL_BYTES && n->pool_n > 0)
+		h = (struct frame_head *)(void *)n->pool[--n->pool_n];
+	else
+		h = mem_resize(NULL, sizeof *h + cap);
+	h->cap = cap;
+	n->frame_bytes += cap;
+	return (uint8_t *)(h + 1);
+}
+
+static void resume_starved(struct net_os *n);
+
+static void frame_free(struct net *port, uint8_t *frame)
+{
+	struct net_os *n = net_of(port);
+
+	if (!frame)
+		return;
+	struct frame_head *h = (struct frame_head *)(void *)frame - 1;
+	n->frame_bytes -= h->cap;
+	if (h->cap == POOL_BYTES && n->pool_n < POOL_N)
+		n->pool[n->pool_n++] = (uint8_t *)h;
+	else
+		mem_free(h);
+	if (n->starved && n->frame_bytes < n->frame_limit)
+		resume_starved(n);
+}
+
+/* ---- life ---- */
+
+static void die(struct net_conn *c, int err)
+{
+	if (c->state == DEAD)
+		return;
+	c->state = DEAD;
+	c->close_err = err;
+	list(c);
+}
+
+static void want_read(struct net_conn *c, bool on)
+{
+	if (on == c->reading)
+		return;
+	c->reading = on;
+	if (on)
+		event_add(&c->rev, NULL);
+	else
+		event_del(&c->rev);
+}
+
+static void want_write(struct net_conn *c, bool on)
+{
+	if (on == c->writing)
+		return;
+	c->writing = on;
+	if (on)
+		event_add(&c->wev, NULL);
+	else
+		event_del(&c->wev);
+}
+
+static void pieces_drop(struct net_conn *c)
+{
+	while (c->out_first < c->out_n) {
+		struct net_piece *p = &c->out[c->out_first++];
+
+		if (p->release)
+			p->release(p->release_ctx);
+	}
+	c->out_first = c->out_n = 0;
+	c->out_bytes = 0;
+	c->out_skip = 0;
+}
+
+static void conn_free(struct net_conn *c)
+{
+	struct net_os *n = c->net;
+
+	want_read(c, false);
+	want_write(c, false);
+	pieces_drop(c);
+	for (int i = 0; i < c->n_fds; i++)
+		close(c->fds[i]);
+	close(c->fd);
+	frame_free(&n->net, c->frame);
+	mem_free(c->ahead);
+	mem_free(c->out);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		n->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	mem_free(c);
+}
+
+/* ---- reading ---- */
+
+/* Takes bytes into frames and delivers them; false: the connection is muted or not open any more,
+ * and *p, *len are what is left. */
+static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
+{
+	while (*len > 0) {
+		if (c->state != OPEN)
+			return false;
+		if (c->muted)
+			return false;
+		if (!c->frame) {
+			uint32_t take = 4 - c->head_n < *len ? 4 - c->head_n : *len;
+
+			memcpy(c->head + c->head_n, *p, take);
+			c->head_n += take;
+			*p += take;
+			*len -= take;
+			if (c->head_n < 4)
+				return true;
+			c->frame_len = be32_get(c->head);
+			if (c->frame_len > c->max_frame) {
+				die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
+				return false;
+			}
+			c->frame = frame_new(c->net, c->frame_len);
+			c->frame_got = 0;
+		}
+		uint32_t need = c->frame_len - c->frame_got, take = need < *len ? need : *len;
+
+		if (take > 0)
+			memcpy(c->frame + c->frame_got, *p, take);
+		c->frame_got += take;
+		*p += take;
+		*len -= take;
+		if (c->frame_got == c->frame_len) {
+			uint8_t *f = c->frame;
+
+			c->frame = NULL;
+			c->head_n = 0;
+			c->ev->on_frame(c->user, c, f, c->frame_len);
+		}
+	}
+	return true;
+}
+
+static void take_fds(struct net_conn *c, struct msghdr *m)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
+			if (c->n_fds < FDS_N)
+				c->fds[c->n_fds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static void stash(struct net_conn *c, const uint8_t *p, uint32_t len)
+{
+	if (len == 0)
+		return;
+	uint8_t *old = c->ahead;
+
+	c->ahead = mem_resize(NULL, len + c->ahead_len);
+	memcpy(c->ahead, p, len);
+	if (old)
+		memcpy(c->ahead + len, old, c->ahead_len);
+	c->ahead_len += len;
+	mem_free(old);
+}
+
+static void read_some(struct net_conn *c)
+{
+	struct net_os *n = c->net;
+	struct iovec v[2];
+	int k = 0;
+	bool direct = c->frame && c->frame_got < c->frame_len;
+	char control[CMSG_SPACE(sizeof(int) * FDS_N)];
+	struct msghdr m = { .msg_iov = v };
+
+	if (direct)
+		v[k++] = (struct iovec){ c->frame + c->frame_got, c->frame_len - c->frame_got };
+	v[k++] = (struct iovec){ n->scratch, SCRATCH_BYTES };
+	m.msg_iovlen = (size_t)k;
+	if (c->unix_socket) {
+		m.msg_control = control;
+		m.msg_controllen = sizeof control;
+	}
+	ssize_t got = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		die(c, got == 0 ? E_CLOSED : E_IO);
+		return;
+	}
+	if (c->unix_socket)
+		take_fds(c, &m);
+	uint32_t left = (uint32_t)got;
+	if (direct) {
+		uint32_t need = c->frame_len - c->frame_got, take = left < need ? left : need;
+
+		c->frame_got += take;
+		left -= take;
+		if (c->frame_got == c->frame_len) {
+			uint8_t *f = c->frame;
+
+			c->frame = NULL;
+			c->head_n = 0;
+			c->ev->on_frame(c->user, c, f, c->frame_len);
+		}
+	}
+	const uint8_t *p = n->scratch;
+	if (!feed(c, &p, &left) && c->state == OPEN)
+		stash(c, p, left);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct net_conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state != OPEN)
+		return;
+	if (c->muted || c->ahead_len > 0) {
+		want_read(c, false);
+		return;
+	}
+	if (c->net->frame_bytes > c->net->frame_limit && !c->frame) {
+		c->net->starved = true;
+		want_read(c, false);
+		return;
+	}
+	read_some(c);
+	if (c->muted && c->ahead_len > 0)
+		want_read(c, false);
+}
+
+static void resume_starved(struct net_os *n)
+{
+	n->starved = false;
+	for (struct net_conn *c = n->conns; c; c = c->next)
+		if (c->state == OPEN && !c->muted && c->ahead_len == 0)
+			want_read(c, true);
+}
+
+/* ---- sending ---- */
+
+static void advance(struct net_conn *c, uint64_t sent)
+{
+	c->out_bytes -= sent;
+	while (c->out_first < c->out_n) {
+		struct net_piece *p = &c->out[c->out_first];
+		uint64_t left = p->len - c->out_skip;
+
+		if (sent < left) {
+			c->out_skip += sent;
+			return;
+		}
+		sent -= left;
+		c->out_skip = 0;
+		c->out_first++;
+		if (p->release)
+			p->release(p->release_ctx);
+	}
+	c->out_first = c->out_n = 0;
+}
+
+/* One system call; > 0 bytes sent, 0 the socket is full, < 0 it is broken. */
+static int64_t send_once(struct net_conn *c)
+{
+	struct net_piece *p = &c->out[c->out_first];
+	struct iovec v[IOV_N];
+	int k = 0;
+	bool more = false;
+
+	if (p->kind == NET_FILE) {
+		off_t off = (off_t)(p->off + c->out_skip);
+		ssize_t got = sendfile(c->fd, p->file, &off, p->len - c->out_skip);
+
+		if (got == 0 && p->len > c->out_skip)
+			return -1;	/* the file ends too early: the frame cannot be finished */
+		return got >= 0 ? got : errno == EAGAIN || errno == EINTR ? 0 : -1;
+	}
+	uint64_t skip = c->out_skip;
+	for (uint32_t i = c->out_first; i < c->out_n && k < IOV_N; i++) {
+		if (c->out[i].kind == NET_FILE) {
+			more = true;
+			break;
+		}
+		v[k++] = (struct iovec){ (void *)(uintptr_t)(c->out[i].mem + skip), c->out[i].len - skip };
+		skip = 0;
+	}
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)k };
+	ssize_t got = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	return got >= 0 ? got : errno == EAGAIN || errno == EINTR ? 0 : -1;
+}
+
+static void flush(struct net_conn *c)
+{
+	while (c->out_first < c->out_n) {
+		if (c->out[c->out_first].len == c->out_skip) {	/* an empty piece */
+			advance(c, 0);
+			continue;
+		}
+		int64_t got = send_once(c);
+
+		if (got < 0) {
+			die(c, E_CLOSED);
+			return;
+		}
+		if (got == 0) {
+			c->draining = true;
+			want_write(c, true);
+			return;
+		}
+		advance(c, (uint64_t)got);
+	}
+	want_write(c, false);
+	if (c->out_cap > 256) {		/* a burst is over */
+		mem_free(c->out);
+		c->out = NULL;
+		c->out_cap = 0;
+	}
+	if (c->state == CLOSING) {
+		die(c, E_CLOSED);
+		return;
+	}
+	if (c->draining) {
+		c->draining = false;
+		if (c->ev->on_drained)
+			c->ev->on_drained(c->user, c);
+	}
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct net_conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state == CONNECTING) {
+		int e = 0;
+		socklen_t len = sizeof e;
+
+		want_write(c, false);
+		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0 || e != 0) {
+			if (c->ev->on_connect)
+				c->ev->on_connect(c->user, c, E_CLOSED);
+			die(c, E_CLOSED);
+			return;
+		}
+		c->state = OPEN;
+		want_read(c, !c->muted);
+		if (c->ev->on_connect)
+			c->ev->on_connect(c->user, c, OK);
+		if (c->out_n > 0)
+			list(c);
+		return;
+	}
+	if (c->state == OPEN || c->state == CLOSING)
+		flush(c);
+}
+
+/* End of a turn: what was sent leaves, unmuted connections deliver what was read ahead, the dead go. */
+static int turn_end(void *ctx)
+{
+	struct net_os *n = ctx;
+	struct net_conn *todo = n->turn;
+
+	n->turn = NULL;
+	while (todo) {
+		struct net_conn *c = todo;
+
+		todo = c->turn_next;
+		c->listed = false;
+		if (c->state == OPEN || c->state == CLOSING) {
+			if (!c->writing)
+				flush(c);
+		}
+		if (c->state == OPEN && !c->muted && c->ahead_len > 0) {
+			uint8_t *mem = c->ahead;
+			const uint8_t *p = mem;
+			uint32_t left = c->ahead_len;
+
+			c->ahead = NULL;
+			c->ahead_len = 0;
+			if (!feed(c, &p, &left) && c->state == OPEN)
+				stash(c, p, left);
+			mem_free(mem);
+		}
+		if (c->state == OPEN && !c->muted && c->ahead_len == 0)
+			want_read(c, true);
+		if (c->state == DEAD && !c->listed) {
+			want_read(c, false);
+			want_write(c, false);
+			c->ev->on_close(c->user, c, c->close_err);
+			conn_free(c);
+		}
+	}
+	return n->turn != NULL;
+}
+
+/* ---- the port ---- */
+
+static struct net_conn *conn_new(struct net_os *n, int fd, const struct net_events *ev, void *user,
+				 uint32_t max_frame)
+{
+	struct net_conn *c = mem_alloc(sizeof *c);
+	struct event_base *base = loop_os_base(n->loop);
+
+	c->net = n;
+	c->fd = fd;
+	c->ev = ev;
+	c->user = user;
+	c->max_frame = max_frame;
+	c->next = n->conns;
+	if (n->conns)
+		n->conns->prev = c;
+	n->conns = c;
+	must(event_assign(&c->rev, base, fd, EV_READ | EV_PERSIST, on_readable, c) == 0);
+	must(event_assign(&c->wev, base, fd, EV_WRITE | EV_PERSIST, on_writable, c) == 0);
+	evutil_make_socket_nonblocking(fd);
+	return c;
+}
+
+static void name_peer(struct net_conn *c)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof a;
+
+	memcpy(c->peer, "unix", 5);
+	if (getpeername(c->fd, (struct sockaddr *)&a, &len) != 0)
+		return;
+	if (a.ss_family == AF_INET)
+		inet_ntop(AF_INET, &((struct sockaddr_in *)&a)->sin_addr, c->peer, sizeof c->peer);
+	else if (a.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&a)->sin6_addr, c->peer, sizeof c->peer);
+	else
+		c->unix_socket = true;
+	if (!c->unix_socket) {
+		int one = 1;
+
+		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	}
+}
+
+static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *user,
+		   uint32_t max_frame, struct net_conn **ret)
+{
+	struct net_conn *c = conn_new(net_of(port), fd, ev, user, max_frame);
+
+	c->state = OPEN;
+	name_peer(c);
+	want_read(c, true);
+	*ret = c;
+	return OK;
+}
+
+/* "host:port" or "unix:/path" to a socket address. */
+static int resolve(const char *address, bool passive, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+	if (strncmp(address, "unix:", 5) == 0) {
+		struct sockaddr_un *u = (struct sockaddr_un *)ret;
+
+		if (strlen(address + 5) >= sizeof u->sun_path)
+			return E_LIMIT;
+		memset(u, 0, sizeof *u);
+		u->sun_family = AF_UNIX;
+		memcpy(u->sun_path, address + 5, strlen(address + 5) + 1);
+		*ret_len = sizeof *u;
+		return OK;
+	}
+	const char *colon = strrchr(address, ':');
+	char host[256];
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0 }, *list;
+
+	if (!colon || (size_t)(colon - address) >= sizeof host)
+		return E_BAD;
+	size_t n = (size_t)(colon - address);
+	bool brackets = n >= 2 && address[0] == '[' && address[n - 1] == ']';
+	memcpy(host, address + brackets, n - 2 * (size_t)brackets);
+	host[n - 2 * (size_t)brackets] = 0;
+	if (getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &list) != 0)
+		return E_NOENT;
+	memcpy(ret, list->ai_addr, list->ai_addrlen);
+	*ret_len = list->ai_addrlen;
+	freeaddrinfo(list);
+	return OK;
+}
+
+static int n_connect(struct net *port, const char *address, const struct net_events *ev, void *user,
+		     uint32_t max_frame, struct net_conn **ret)
+{
+	struct sockaddr_storage a;
+	socklen_t len = 0;
+	int err = resolve(address, false, &a, &len);
+
+	if (err != OK)
+		return err;
+	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE ? E_LIMIT : E_IO;
+	if (connect(fd, (struct sockaddr *)&a, len) != 0 && errno != EINPROGRESS && errno != EAGAIN) {
+		close(fd);
+		return E_CLOSED;
+	}
+	struct net_conn *c = conn_new(net_of(port), fd, ev, user, max_frame);
+	c->state = CONNECTING;
+	name_peer(c);
+	c->unix_socket = a.ss_family == AF_UNIX;
+	want_write(c, true);
+	*ret = c;
+	return OK;
+}
+
+static void n_send(struct net_conn *c, const struct net_piece *v, int n)
+{
+	if (c->state == DEAD || c->state == CLOSING) {
+		for (int i = 0; i < n; i++)
+			if (v[i].release)
+				v[i].release(v[i].release_ctx);
+		return;
+	}
+	if (c->out_n + (uint32_t)n > c->out_cap) {
+		c->out_cap = (c->out_n + (uint32_t)n) * 2;
+		c->out = mem_resize(c->out, sizeof *c->out * c->out_cap);
+	}
+	for (int i = 0; i < n; i++) {
+		c->out[c->out_n++] = v[i];
+		c->out_bytes += v[i].len;
+	}
+	if (c->state == OPEN)
+		list(c);
+}
+
+static int n_send_fd(struct net_conn *c, int fd, const void *frame, uint32_t len)
+{
+	uint8_t head[4];
+	struct iovec v[2] = { { head, 4 }, { (void *)(uintptr_t)frame, len } };
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2, .msg_control = control,
+			    .msg_controllen = sizeof control };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	if (c->state != OPEN || c->out_n > 0)
+		return E_AGAIN;
+	be32_put(head, len);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof fd);
+	ssize_t got = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (got == (ssize_t)(len + 4))
+		return OK;
+	if (got >= 0)			/* half a frame: the stream is of no use any more */
+		die(c, E_IO);
+	return got < 0 && errno == EAGAIN ? E_AGAIN : E_CLOSED;
+}
+
+static int n_take_fd(struct net_conn *c)
+{
+	if (c->n_fds == 0)
+		return -1;
+	int fd = c->fds[0];
+
+	memmove(c->fds, c->fds + 1, sizeof(int) * (size_t)--c->n_fds);
+	return fd;
+}
+
+static void n_mute(struct net_conn *c)
+{
+	c->muted = true;
+}
+
+static void n_unmute(struct net_conn *c)
+{
+	if (!c->muted)
+		return;
+	c->muted = false;
+	if (c->state == OPEN && (c->ahead_len > 0 || !c->reading))
+		list(c);
+}
+
+static void n_close(struct net_conn *c)
+{
+	if (c->state == OPEN && c->out_n > 0) {
+		c->state = CLOSING;
+		want_read(c, false);
+		list(c);
+		return;
+	}
+	if (c->state != CLOSING)
+		die(c, E_CLOSED);
+}
+
+static void n_abort(struct net_conn *c)
+{
+	die(c, E_CLOSED);
+}
+
+static uint64_t n_queued(struct net_conn *c)
+{
+	return c->out_bytes;
+}
+
+static const char *n_peer(struct net_conn *c)
+{
+	return c->peer;
+}
+
+static const struct net_calls calls = {
+	.adopt = n_adopt, .connect = n_connect, .send = n_send, .send_fd = n_send_fd,
+	.take_fd = n_take_fd, .mute = n_mute, .unmute = n_unmute, .close = n_close,
+	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .frame_free = frame_free,
+};
+
+struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)
+{
+	struct net_os *n = mem_alloc(sizeof *n);
+
+	n->net.calls = &calls;
+	n->loop = loop;
+	n->frame_limit = frame_limit;
+	loop_os_flush_hook(loop, turn_end, n);
+	return &n->net;
+}
+
+struct acceptor {
+	void (*on_accept)(void *ctx, int fd);
+	void *ctx;
+};
+
+static void acceptable(void *ctx, int listen_fd)
+{
+	struct acceptor *a = ctx;
+
+	for (int i = 0; i < 16; i++) {
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		a->on_accept(a->ctx, fd);
+	}
+}
+
+void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *ctx, int fd), void *ctx)
+{
+	struct acceptor *a = mem_alloc(sizeof *a);
+
+	a->on_accept = on_accept;
+	a->ctx = ctx;
+	evutil_make_socket_nonblocking(listen_fd);
+	loop_os_watch(loop, listen_fd, acceptable, a);
+}
+
+int net_os_listen(const char *address, char *ret_why, size_t cap)
+{
+	struct sockaddr_storage a;
+	socklen_t len = 0;
+	int one = 1, err = resolve(address, true, &a, &len);
+
+	if (err != OK) {
+		snprintf(ret_why, cap, "cannot understand the address %s", address);
+		return err;
+	}
+	if (a.ss_family == AF_UNIX)
+		unlink(address + 5);
+	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && a.ss_family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 4096) == 0)
+		return fd;
+	int e = errno;
+	if (e == EADDRINUSE)
+		snprintf(ret_why, cap, "%s is in use by another program", address);
+	else
+		snprintf(ret_why, cap, "cannot listen on %s: %s", address, strerror(e));
+	if (fd >= 0)
+		close(fd);
+	return e == EADDRINUSE ? E_EXIST : e == EACCES ? E_PERM : E_IO;
+}

@@ -1,0 +1,25 @@
+/*
+ * net_os.h - the net port over sockets: frames, gather writes, sendfile, descriptors as attachments.
+ *
+ * Reading goes through one hot scratch buffer of the process; an idle connection owns no buffer. A
+ * frame that does not fit the scratch is read into its own memory directly. Frames of all
+ * connections together are bounded (frame_limit): above it sockets are not read until some are freed.
+ * What is sent leaves at the end of the turn, one sendmsg a connection where possible.
+ *
+ * States of a connection: connecting -> open -> closing (queue drains, nothing is read) -> dead
+ * (on_close runs in the next turn, then the memory is gone).
+ */
+#ifndef OS_NET_OS_H
+#define OS_NET_OS_H
+
+#include "io/net.h"
+#include "os/loop_os.h"
+
+struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit);
+/* Calls on_accept for each connection; the descriptor is the callee's. EPOLLEXCLUSIVE in effect. */
+void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *ctx, int fd), void *ctx);
+/* A listening socket: "host:port" or "unix:/path" (an old socket file is replaced). < 0: an enum
+ * err; ret_why gets words for the user. */
+int net_os_listen(const char *address, char *ret_why, size_t cap);
+
+#endif
