@@ -4,3 +4,7 @@ noinst_LIBRARIES += src/part/libpart.a
 src_part_libpart_a_SOURCES = $(PART_SOURCES)
 PURE_LIBS += src/part/libpart.a
 PART_LIBS = src/part/libpart.a $(LOG_LIBS)
+# The same sources with crash points and planted bugs: torture and simulator only.
+noinst_LIBRARIES += src/part/libpartm.a
+src_part_libpartm_a_SOURCES = $(PART_SOURCES) $(LOG_SOURCES)
+src_part_libpartm_a_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS

@@ -26,8 +26,11 @@ static void copy_state(struct part_record *r, uint64_t commit, struct part_pub *
 	struct part_state_slot *s = state_of(r, commit);
 
 	/* Acquire loads: the re-check of commit that follows must not overtake them. */
-	for (int i = 0; i < W_N; i++)
+	for (int i = 0; i < W_N; i++) {
 		ret->w[i] = atomic_load_explicit(&s->w[i], memory_order_acquire);
+		if (i == W_END)
+			CRASH_POINT(peek_half);
+	}
 }
 
 void part_peek(struct part_record *r, struct part_pub *ret, uint64_t *ret_commit)

@@ -32,7 +32,7 @@ int part_view(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
 		log_start = atomic_load(&r->log_start);
 		local_start = atomic_load(&r->local_log_start);
 		part_peek(r, &p, &c);
-	} while (atomic_load(&r->commit) != c);
+	} while (!mutant(READER_NO_RECHECK) && atomic_load(&r->commit) != c);
 	if (!here(r, topic_id))
 		return E_NOENT;
 	if (p.w[W_END] > INT64_MAX || p.w[W_SEG] > p.w[W_END])
