@@ -168,7 +168,7 @@ void part_stock(struct part_table *t, uint32_t n, uint64_t *wake)
 			return;
 		slot = t->evict_cursor++ % end;
 		r = part_record(t, slot);
-		if (!part_online(r) || r->producers == 0 || part_lock(t, slot, r, &held, &ignored))
+		if (!part_online(r) || part_lock(t, slot, r, &held, &ignored))
 			continue;
 		(void)part_producer_evict(t, slot, r);
 		part_unlock(t, r, held, &ignored);

@@ -455,7 +455,7 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 
 	part_peek(r, &pub, &c);
 	before = pub.w[W_SNAPSHOT];
-	if (r->producers == 0 || before >= pub.w[W_END])
+	if (before >= pub.w[W_END])
 		return OK;
 	if (!now && before >= pub.w[W_SEG] && pub.w[W_POS] < SNAPSHOT_BYTES)
 		return OK;
@@ -463,7 +463,7 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 		return OK;
 	err = copy_producers(t, slot, r, &s, &end);
 	log_path_folder(&folder, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
-	if (!err && end <= atomic_load(&r->synced)) {
+	if (!err && s.n > 0 && end <= atomic_load(&r->synced)) {
 		err = part_snapshot_write(t, folder.s, (int64_t)end, &s);
 		if (!err)
 			err = remember_snapshot(t, slot, r, pub.w[W_GENERATION], end);

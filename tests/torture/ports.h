@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -177,6 +178,10 @@ static void p_lock_init(struct lock_port *l, struct lock_word *w)
 	pthread_mutex_init((pthread_mutex_t *)w, &a);
 }
 
+/* What a thread wrote before it died is seen by who finds its lock dead: the kernel's promise, which
+ * ThreadSanitizer does not know of. Counted up by a dying thread. */
+static _Atomic uint64_t p_died;
+
 static enum lock_result p_try_lock(struct lock_port *l, struct lock_word *w, struct lock_held **ret)
 {
 	int r = EBUSY;
@@ -185,6 +190,8 @@ static enum lock_result p_try_lock(struct lock_port *l, struct lock_word *w, str
 	for (int i = 0; i < 400 && r == EBUSY; i++)
 		r = pthread_mutex_trylock((pthread_mutex_t *)w);
 	*ret = (struct lock_held *)w;
+	if (r == EOWNERDEAD)
+		(void)atomic_load(&p_died);
 	return r == 0 ? LOCK_OK : r == EBUSY ? LOCK_BUSY : r == EOWNERDEAD ? LOCK_OWNER_DIED : LOCK_LOST;
 }
 

@@ -11,7 +11,6 @@
  * checked against the files, then thrown away and recovered from the files, and everything is
  * checked again, duplicates included. Exit 0: no violation; 1: some (a mutant was found).
  */
-#define _GNU_SOURCE
 #include <getopt.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -157,8 +156,10 @@ static void on_point(const char *name)
 	i = point_idx(name);
 	if (i >= 0)
 		atomic_fetch_add(&S->deaths[i], 1);
-	if (G.threads)
+	if (G.threads) {
+		atomic_fetch_add(&p_died, 1);
 		pthread_exit(NULL);
+	}
 	kill(getpid(), SIGKILL);
 }
 
