@@ -5,3 +5,7 @@ PURE_LIBS += src/wire/libwire.a
 
 # libcodec.a is the one library that includes zlib, lz4, zstd and snappy.
 noinst_HEADERS += %D%/codec.h src/part/batch_in.h
+noinst_LIBRARIES += src/wire/libcodec.a
+src_wire_libcodec_a_SOURCES = %D%/codec.c
+src_wire_libcodec_a_CPPFLAGS = $(AM_CPPFLAGS) $(CODEC_CFLAGS)
+# After libcodec.a in LDADD: $(CODEC_LIBS).

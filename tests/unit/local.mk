@@ -14,3 +14,13 @@ tests_unit_test_part_tap_SOURCES = %D%/test_part.c %D%/memdisk.h %D%/testbatch.h
 tests_unit_test_part_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_part_tap_LDADD = $(PART_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/codec.tap
+tests_unit_codec_tap_SOURCES = %D%/test_codec.c %D%/goldenbatch.h
+tests_unit_codec_tap_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D% $(CRITERION_CFLAGS) $(CODEC_CFLAGS)
+tests_unit_codec_tap_LDADD = src/wire/libcodec.a src/wire/libwire.a $(BASE_LIBS) $(CODEC_LIBS) \
+	$(CRITERION_LIBS)
+TESTS += tests/unit/codec.tap
+endif
+EXTRA_DIST += tests/golden/batches
