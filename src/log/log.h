@@ -187,7 +187,8 @@ int log_walk_offset(struct log_walk *w, uint64_t *pos, int64_t offset, struct lo
 #define LOG_SCAN_BUFFER (256u << 10)
 /*
  * Checks batches with their CRC from pos to the end of the file: offsets ascend from at least
- * *next_offset, epochs do not fall. Stops at the first bad one; *pos and *next_offset are behind
+ * next_offset (without gaps where dense: base offsets lie outside of the CRC) and stay below
+ * offset_end, epochs do not fall. Stops at the first bad one; *pos and *next_offset are behind
  * the last good one. on_batch is called for each good one; body is that of a control batch's
  * record, else NULL. OK also when it stopped early (compare *pos); E_IO.
  */
@@ -198,6 +199,8 @@ struct log_scan {
 	int64_t next_offset;
 	uint64_t segment_base;
 	uint8_t *buf;			/* LOG_SCAN_BUFFER bytes of the caller */
+	bool dense;			/* no compaction came by: the active segment */
+	uint64_t offset_end;		/* base of the next segment; 0: none */
 	bool skip_crc;			/* headers alone: for parts known to be durable */
 	void (*on_batch)(void *ctx, const struct log_head *h, uint64_t pos, const uint8_t *body,
 			 uint32_t body_len);

@@ -147,6 +147,8 @@ int log_scan(struct log_scan *s)
 			return err;
 		if (got != sizeof head || log_head_parse(head, &h) || h.bytes > s->end - s->pos ||
 		    h.base_offset < s->next_offset || h.leader_epoch < epoch ||
+		    (s->dense && h.base_offset != s->next_offset) ||
+		    (s->offset_end != 0 && (uint64_t)h.last_offset >= s->offset_end) ||
 		    (uint64_t)h.last_offset - s->segment_base > INT32_MAX)
 			break;
 		if (!s->skip_crc) {

@@ -211,6 +211,14 @@ void part_range_release(struct part_table *t, struct part_range *r);
 int part_find_time(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t ts,
 		   int64_t limit_offset, struct part_range *ret_batch) MUST_CHECK;
 
+struct part_aborted {			/* a transaction whose records read_committed must skip */
+	int64_t producer_id, first_offset;
+};
+/* Aborted transactions with records in [from, to), in the order of their markers; at most max of
+ * them. E_LIMIT: there are more (answer a shorter range). Errors as part_read(). */
+int part_aborted(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t from,
+		 int64_t to, struct part_aborted *v, uint32_t max, uint32_t *ret_n) MUST_CHECK;
+
 struct part_epoch_end {
 	int32_t epoch;			/* -1: undefined */
 	int64_t end_offset;		/* -1: undefined */

@@ -457,6 +457,57 @@ int part_find_time(struct part_table *t, uint32_t slot, const struct part_view *
 	return err;
 }
 
+/* ---- aborted transactions --------------------------------------------------------------------- */
+
+static int aborted_in(struct place *p, uint64_t base, uint64_t from, uint64_t to,
+		      struct part_aborted *v, uint32_t max, uint32_t *n)
+{
+	uint32_t count = base == p->pub.w[W_SEG] ? (uint32_t)p->pub.w[W_ABORTED] :
+			 log_txn_count(&p->lr, base);
+	struct log_aborted a;
+
+	for (uint32_t i = 0; i < count; i++) {
+		int err = log_txn_get(&p->lr, base, i, &a);
+
+		if (err)
+			return err == E_RANGE ? OK : err;
+		if (a.last_offset < (int64_t)from || a.first_offset >= (int64_t)to)
+			continue;
+		if (*n == max)
+			return E_LIMIT;
+		v[(*n)++] = (struct part_aborted){ a.producer_id, a.first_offset };
+	}
+	return OK;
+}
+
+/* A marker lies behind the records it aborts, perhaps segments behind: all of them are asked. */
+int part_aborted(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t from,
+		 int64_t to, struct part_aborted *v, uint32_t max, uint32_t *ret_n)
+{
+	struct part_record *r = part_record(t, slot);
+	uint64_t base, next;
+	struct place p;
+	uint32_t n = 0;
+	int err;
+
+	if (!r)
+		return E_NOENT;
+	place_init(&p, t, slot, r);
+	if (p.pub.w[W_GENERATION] != view->generation || !part_online(r))
+		return E_FENCED;
+	for (uint64_t at = (uint64_t)from; at < p.pub.w[W_END]; at = next) {
+		err = segment_of(&p, at, &base, &next);
+		if (!err)
+			err = aborted_in(&p, base, (uint64_t)from, (uint64_t)to, v, max, &n);
+		if (err)
+			return err;
+	}
+	if (changed(&p))
+		return E_FENCED;
+	*ret_n = n;
+	return OK;
+}
+
 /* ---- leader epochs ---------------------------------------------------------------------------- */
 
 int part_epoch_end(struct part_table *t, uint32_t slot, int32_t epoch, struct part_epoch_end *ret)

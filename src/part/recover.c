@@ -289,11 +289,12 @@ static void count_aborted(struct recovery *k)
 }
 
 /* Walks [first_pos, bytes): headers alone up to the recovery point, then with CRC. */
-static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, bool closed)
+static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uint64_t next_base)
 {
 	struct log_scan s = { .disk = k->t->disk, .file = file, .pos = k->first_pos, .end = bytes,
 		.next_offset = (int64_t)next, .segment_base = k->base,
-		.buf = part_scan_buffer(k->t), .on_batch = on_batch, .ctx = k };
+		.buf = part_scan_buffer(k->t), .on_batch = on_batch, .ctx = k,
+		.dense = next_base == UINT64_MAX, .offset_end = next_base };
 	int err = OK;
 
 	if (next < k->recovery_point) {
@@ -303,7 +304,7 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, boo
 
 		log_walk_init(&w, k->t->disk, file, bytes, false);
 		err = log_walk_offset(&w, &at, (int64_t)k->recovery_point, &h);
-		if (err == E_BAD && closed)	/* bit rot in what was synced: not ours to cut */
+		if (err == E_BAD && next_base <= k->recovery_point)	/* bit rot in what was synced: not ours to cut */
 			return E_IO;
 		if (err != OK && err != E_RANGE && err != E_BAD)
 			return err;
@@ -346,7 +347,7 @@ static int recover_segment(struct recovery *k, uint32_t i, bool *ret_stop)
 	}
 	next = walk_from(k, file, bytes);
 	count_aborted(k);
-	err = walk(k, file, bytes, next, !last && next_base <= k->recovery_point);
+	err = walk(k, file, bytes, next, next_base);
 	if (err)
 		goto out;
 	if (k->pos < bytes) {
@@ -460,6 +461,9 @@ static int settle(struct recovery *k)
 		err = log_epochs_write(k->t->disk, k->folder.s, k->epoch, k->epochs, true);
 	if (!err && (!k->clean || k->made))
 		err = k->t->disk->calls->sync_dir(k->t->disk, k->folder.s);
+	/* A kill may have come between mkdir and its sync, last time. */
+	if (!err && !k->clean)
+		err = k->t->disk->calls->sync_dir(k->t->disk, k->t->log_dir);
 	return err;
 }
 
