@@ -5,7 +5,7 @@ src_base_libbase_a_SOURCES = %D%/assert.c %D%/assert.h %D%/err.c %D%/err.h %D%/m
 # The one folder's part with state of its own: malloc and the live count.
 src_base_libmem_a_SOURCES = %D%/mem.c %D%/mem.h
 PURE_LIBS += src/base/libbase.a
-BASE_LIBS = src/base/libbase.a src/base/libmem.a
+BASE_LIBS = src/base/libbase.a src/base/libmem.a src/base/libbase.a
 # Switches of planted bugs and crash points: test programs only.
 src_base_libmutant_a_SOURCES = %D%/mutant.c
 src_base_libmutant_a_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS

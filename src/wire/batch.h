@@ -251,6 +251,8 @@ void batch_builder_release(struct batch_builder *b);
 /* E_LIMIT: the record does not fit, the batch is as before. headers may be NULL when n is 0. */
 int batch_builder_add(struct batch_builder *b, int64_t timestamp, struct bytes key,
 		      struct bytes value, const struct batch_header *headers, int32_t n) MUST_CHECK;
+/* Drops the records that were added. */
+void batch_builder_reset(struct batch_builder *b);
 /* Bytes the batch has now, uncompressed. */
 size_t batch_builder_bytes(const struct batch_builder *b);
 /* Finishes: the whole batch is at *ret until the next call on b. port may be NULL for plain ones.

@@ -32,6 +32,11 @@ void batch_builder_release(struct batch_builder *b)
 	b->records = 0;
 }
 
+void batch_builder_reset(struct batch_builder *b)
+{
+	b->records = 0;
+}
+
 static size_t field_bytes(struct bytes v)
 {
 	return varlong_bytes(v.len) + (v.len > 0 ? (size_t)v.len : 0);

@@ -7,28 +7,36 @@
 #include "base/be.h"
 #include "wire/batch_walk.h"
 
-int batch_plain(const uint8_t *p, const struct batch_head *h, struct batch_port *port,
-		struct buf *scratch, const uint8_t **ret, size_t *ret_len)
+int batch_unpack(struct batch_port *port, unsigned codec, const uint8_t *src, size_t len,
+		 struct buf *out)
 {
 	const uint8_t *piece;
 	size_t n;
 
+	buf_reset(out);
+	int err = port->open(port, codec, src, len);
+
+	while (err == OK && (err = port->next(port, &piece, &n)) == OK && n > 0) {
+		buf_put(out, piece, n);
+		if (out->bad)
+			err = E_LIMIT;
+	}
+	port->close(port);
+	return err;
+}
+
+int batch_plain(const uint8_t *p, const struct batch_head *h, struct batch_port *port,
+		struct buf *scratch, const uint8_t **ret, size_t *ret_len)
+{
 	if (batch_codec(h) == BATCH_PLAIN) {
 		*ret = p + BATCH_HEAD;
 		*ret_len = h->bytes - BATCH_HEAD;
 		return OK;
 	}
-	if (!port || batch_codec(h) >= BATCH_CODEC_N)
+	if (!port)
 		return E_BAD;
-	buf_reset(scratch);
-	int err = port->open(port, batch_codec(h), p + BATCH_HEAD, h->bytes - BATCH_HEAD);
+	int err = batch_unpack(port, batch_codec(h), p + BATCH_HEAD, h->bytes - BATCH_HEAD, scratch);
 
-	while (err == OK && (err = port->next(port, &piece, &n)) == OK && n > 0) {
-		buf_put(scratch, piece, n);
-		if (scratch->bad)
-			err = E_LIMIT;
-	}
-	port->close(port);
 	if (err != OK)
 		return err == E_LIMIT ? E_LIMIT : E_BAD;
 	*ret = scratch->p;

@@ -39,4 +39,8 @@ int walk_end(struct walk *w) MUST_CHECK;
 /* Plain bytes read. */
 uint64_t walk_pos(const struct walk *w);
 
+/* All of a compressed stream to out (reset first). E_LIMIT: above out->max; else errors of the port. */
+int batch_unpack(struct batch_port *port, unsigned codec, const uint8_t *src, size_t len,
+		 struct buf *out) MUST_CHECK;
+
 #endif

@@ -1,6 +1,7 @@
 # Pure: batches and message sets (and, added by their own block, the schema codec).
 noinst_LIBRARIES += src/wire/libwire.a
-src_wire_libwire_a_SOURCES = %D%/batch.c %D%/batch.h %D%/batch_read.c %D%/batch_build.c %D%/batch_walk.h
+src_wire_libwire_a_SOURCES = %D%/batch.c %D%/batch.h %D%/batch_read.c %D%/batch_build.c %D%/batch_walk.h \
+	%D%/msgset.c %D%/msgset.h
 PURE_LIBS += src/wire/libwire.a
 
 # libcodec.a is the one library that includes zlib, lz4, zstd and snappy.

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "goldenbatch.h"
 #include "wire/codec.h"
+#include "wire/msgset.h"
 
 static const struct {
 	const char *name;
@@ -119,6 +120,89 @@ Test(codec, golden)
 		}
 		mem_free(p);
 	}
+	codec_free(c);
+	cr_assert_eq(mem_live(), live);
+}
+
+/* ---- old formats ----------------------------------------------------------------------------- */
+
+static const char *const old[] = {
+	"java-v0-none.bin", "java-v0-gzip.bin", "java-v0-snappy.bin", "java-v0-lz4.bin",
+	"java-v1-none.bin", "java-v1-gzip.bin", "java-v1-snappy.bin", "java-v1-lz4.bin",
+	"rdkafka-v0-none.bin", "rdkafka-v0-gzip.bin", "rdkafka-v0-snappy.bin", "rdkafka-v0-lz4.bin",
+	"rdkafka-v1-none.bin", "rdkafka-v1-gzip.bin", "rdkafka-v1-snappy.bin", "rdkafka-v1-lz4.bin",
+	"kafkapython-v0-none.bin", "kafkapython-v0-gzip.bin", "kafkapython-v1-none.bin",
+	"kafkapython-v1-gzip.bin",
+};
+
+/* The number of a message set's messages that are readable, and what stopped the reading. */
+static int count_messages(const uint8_t *p, size_t n, int *ret_err)
+{
+	struct msgset_message m;
+	int count = 0;
+
+	while ((*ret_err = msgset_next(&p, &n, &m)) == OK)
+		count++;
+	return count;
+}
+
+Test(msgset, golden)
+{
+	struct codec_limits lim = CODEC_LIMITS;
+	uint64_t live = mem_live();
+	struct codec *c = codec_new(&lim);
+	struct batch_port *port = codec_port(c);
+	struct batch_builder b;
+
+	batch_builder_init(&b, 1 << 20);
+	for (size_t g = 0; g < sizeof old / sizeof *old; g++) {
+		const char *name = old[g];
+		size_t n, len, plain_len;
+		uint8_t *p = golden_load(name, &n);
+		const uint8_t *out, *plain;
+		struct batch_checked k;
+		struct batch_records it;
+		struct batch_record r;
+		struct buf scratch;
+		int i = 0, err, version = strstr(name, "-v0-") ? 0 : 1;
+
+		cr_assert(p, "%s", name);
+		enum batch_verdict v = msgset_convert(p, n, &usual, port, &b, &out, &len);
+		cr_assert_eq(v, BATCH_OK, "%s: %s", name, batch_verdict_text(v));
+		cr_assert_eq(batch_check(out, len, &usual, port, &k), BATCH_OK, "%s", name);
+		cr_assert_eq(k.max_timestamp, version == 0 ? -1 : GOLDEN_T0 + 99);
+		cr_assert_eq(batch_codec(&k.head), (unsigned)codec_by_name((struct str){ strrchr(name, '-') + 1,
+			     (int32_t)strcspn(strrchr(name, '-') + 1, ".") }));
+		buf_init(&scratch, 1 << 20);
+		cr_assert_eq(batch_plain(out, &k.head, port, &scratch, &plain, &plain_len), OK);
+		batch_records_init(&it, &k.head, plain, plain_len);
+		for (; (err = batch_records_next(&it, &r)) == OK; i++)
+			cr_assert(golden_expect(i, &r, version), "%s: record %d", name, i);
+		cr_assert(err == E_NOENT && i == GOLDEN_N);
+		buf_release(&scratch);
+
+		/* A prefix is refused, or ends exactly between two messages of a plain set. */
+		int whole = count_messages(p, n, &err);
+		cr_assert(err == E_NOENT && (whole == GOLDEN_N || whole == 1));
+		for (size_t cut = 0; cut < n; cut += 1 + n / 300) {
+			count_messages(p, cut, &err);
+			v = msgset_convert(p, cut, &usual, port, &b, &out, &len);
+			cr_assert_eq(v == BATCH_OK, err == E_NOENT && cut > 0, "%s cut %zu", name, cut);
+		}
+		/* (Of a plain set the first message: the offsets of the others are in no checksum.) */
+		for (size_t at = 12; at < (whole == 1 ? n : 34); at += 1 + n / 300) {
+			p[at] ^= 0x55;
+			cr_assert_neq(msgset_convert(p, n, &usual, port, &b, &out, &len), BATCH_OK);
+			if (whole == 1) {	/* the wrapper's checksum is right, what is inside is not */
+				be32_put(p + 12, crc32_ieee(0, p + 16, n - 16));
+				(void)msgset_convert(p, n, &usual, port, &b, &out, &len);
+			}
+			p[at] ^= 0x55;
+			be32_put(p + 12, whole == 1 ? crc32_ieee(0, p + 16, n - 16) : be32_get(p + 12));
+		}
+		mem_free(p);
+	}
+	batch_builder_release(&b);
 	codec_free(c);
 	cr_assert_eq(mem_live(), live);
 }
