@@ -5,12 +5,14 @@ for m in REPAIR_KEEPS_VERSIONS ONE_STATE_SLOT ONE_VERSION COMMIT_BEFORE_STATE CO
 	READER_NO_RECHECK REPAIR_NOT_CONSISTENT REPAIR_NO_CUT EARLY_HIGH_WATERMARK DEDUP_FORGOTTEN; do
 	found=
 	for seed in 1 2 3 4 5 6; do
-		out=$("$bin" --seconds 0.6 --seed $seed --mutant $m 2>&1) || { found=1; break; }
+		out=$("$bin" --seconds 0.6 --seed $seed --mutant $m 2>&1) && continue
+		found=$(echo "$out" | grep VIOLATION | head -1)
+		break
 	done
 	if [ "$found" ]; then
-		echo "found: $m: $(echo "$out" | grep VIOLATION | head -1)"
+		echo "found: $m: $found"
 	else
-		echo "MISSED: $m"; bad=1
+		echo "MISSED: $m: $out"; bad=1
 	fi
 done
 exit $bad
