@@ -1,3 +1,6 @@
+noinst_PROGRAMS += tools/build/wiregen
+tools_build_wiregen_SOURCES = %D%/build/wiregen.c
+
 LINTS = %D%/build/check-layers.sh %D%/build/check-headers.sh %D%/build/check-pure.sh \
 	%D%/build/check-banned.sh %D%/build/check-single-use.sh %D%/build/check-manual.sh \
 	%D%/build/check-shape.sh %D%/build/selftest.sh
