@@ -9,7 +9,7 @@ static const struct row {
 	const char *name, *text;
 } rows[] = {
 #define KAFKA_ERROR(code, name, retry, text) { code, retry, #name, text },
-#include "../proto/errors.def"
+#include "proto/errors.def"
 #undef KAFKA_ERROR
 };
 

@@ -7,7 +7,7 @@
 
 enum kafka_error {
 #define KAFKA_ERROR(code, name, retry, text) KAFKA_##name = code,
-#include "../proto/errors.def"
+#include "proto/errors.def"
 #undef KAFKA_ERROR
 };
 
