@@ -39,7 +39,7 @@ struct role_env {
 	int workers, groups;		/* how many there are */
 	int32_t node_id;
 	const char *log_dir;
-	const char *run_dir;		/* unix sockets: agent.sock, groups-<n>.sock, storage.sock, worker-<n>.sock */
+	const char *run_dir;		/* unix sockets: agent.sock, groups-<n>.sock, worker-<n>.sock */
 	const struct role_listener *listeners;
 	int n_listeners;
 	/* Opens the newest published image (mapped read-only); E_AGAIN: none yet. */
@@ -71,7 +71,14 @@ void storage_wake(struct role_env *env);
 
 /* Worker: a client connection was accepted by, or handed to, this worker. */
 void worker_adopt(struct role_env *env, int fd, int listener_idx);
-/* TERM: finish what is in flight, then loop->stop. */
-void role_drain(struct role_env *env);
+/* Another process of this broker connected (agent.sock, groups-<n>.sock); fd is the role's now. */
+void agent_peer(struct role_env *env, int fd);
+void groups_peer(struct role_env *env, int fd);
+
+/* TERM: finish what is in flight, then loop->stop(loop, 0). */
+void worker_drain(struct role_env *env);
+void agent_drain(struct role_env *env);
+void groups_drain(struct role_env *env);
+void storage_drain(struct role_env *env);
 
 #endif

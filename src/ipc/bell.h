@@ -76,6 +76,8 @@ enum bell_word {
 	BELL_IMAGE_GEN,		/* newest cluster image; written by the agent */
 	BELL_DRAINING,		/* 1: the supervisor asks everyone to finish */
 	BELL_RESTARTS,		/* children that died and were replaced, all roles */
+	BELL_TABLE_GEN,		/* generation of the partition table in use; 0: none yet */
+	BELL_CLEAN,		/* 1: the storage process wrote a clean checkpoint */
 	BELL_WORDS = 64
 };
 unsigned bell_self(struct bells *b);
