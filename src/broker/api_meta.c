@@ -1,0 +1,412 @@
+/* api_meta.c - Metadata, ApiVersions, DescribeCluster: what the cluster image says, as clients want it. */
+#include "broker/api.h"
+#include "broker/relay.h"
+#include "broker/topic_create.h"
+#include "broker/worker.h"
+#include "wire/kafka_api.h"
+#include "wire/kafka_error.h"
+#include "wire/kafka_gen.h"
+#include "wire/wire.h"
+
+/* Bits of the operations a principal may do, by their numbers in Kafka's AclOperation; without ACLs
+ * everybody may do everything the resource knows. */
+#define TOPIC_OPERATIONS 3576	/* read, write, create, delete, alter, describe, describe and alter configs */
+#define CLUSTER_OPERATIONS 8096	/* create, alter, describe, cluster action, configs, idempotent write */
+#define NO_OPERATIONS INT32_MIN
+
+typedef struct metadata_response_metadata_response_topic topic_answer;
+typedef struct metadata_response_metadata_response_partition part_answer;
+typedef struct metadata_response_metadata_response_broker broker_answer;
+
+/* ---- brokers -------------------------------------------------------------------------------- */
+
+/* A broker that clients of this listener can talk to (trap 19). */
+static bool reachable(struct req *q, int32_t id, bool *ret_alive)
+{
+	struct image_broker b;
+	struct image_endpoint e;
+
+	*ret_alive = image_broker_by_id(q->w->im, id, &b) && !b.fenced;
+	return *ret_alive && api_endpoint(q, &b, &e);
+}
+
+static bool fill_brokers(struct req *q, struct metadata_response *a)
+{
+	const struct image *im = q->w->im;
+	uint32_t n = im ? image_brokers(im) : 0;
+
+	a->brokers = arena_array(&q->arena, n + 1, sizeof(broker_answer));
+	if (!a->brokers)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct image_broker b;
+		struct image_endpoint e;
+
+		image_broker_at(im, i, &b);
+		if (b.fenced || !api_endpoint(q, &b, &e))
+			continue;
+		a->brokers[a->brokers_n++] = (broker_answer){
+			.node_id = b.id, .host = e.host, .port = e.port, .rack = b.rack,
+		};
+	}
+	if (im) {
+		a->cluster_id = image_cluster_id(im);
+		a->controller_id = image_controller(im);	/* trap 20 */
+	}
+	return true;
+}
+
+/* ---- topics --------------------------------------------------------------------------------- */
+
+static bool copy(struct arena *arena, const int32_t *v, int32_t n, int32_t **ret, int32_t *ret_n)
+{
+	*ret = arena_array(arena, (size_t)n + 1, sizeof(int32_t));
+	if (!*ret)
+		return false;
+	if (n > 0)
+		memcpy(*ret, v, (size_t)n * sizeof(int32_t));
+	*ret_n = n;
+	return true;
+}
+
+static bool fill_part(struct req *q, const struct image_topic *t, int32_t idx, part_answer *a)
+{
+	struct image_part p;
+	bool alive;
+
+	a->partition_index = idx;
+	a->leader_id = a->leader_epoch = -1;
+	if (!image_part(q->w->im, t, idx, &p)) {
+		a->error_code = KAFKA_LEADER_NOT_AVAILABLE;
+		return true;
+	}
+	a->leader_epoch = p.leader_epoch;
+	if (!copy(&q->arena, p.replicas, p.replicas_n, &a->replica_nodes, &a->replica_nodes_n) ||
+	    !copy(&q->arena, p.isr, p.isr_n, &a->isr_nodes, &a->isr_nodes_n) ||
+	    !copy(&q->arena, NULL, 0, &a->offline_replicas, &a->offline_replicas_n))
+		return false;
+	if (p.replicas_n > 0) {
+		a->offline_replicas = arena_array(&q->arena, (size_t)p.replicas_n, sizeof(int32_t));
+		if (!a->offline_replicas)
+			return false;
+	}
+	for (int32_t i = 0; i < p.replicas_n; i++)
+		if (!reachable(q, p.replicas[i], &alive))
+			a->offline_replicas[a->offline_replicas_n++] = p.replicas[i];
+	if (p.leader >= 0 && reachable(q, p.leader, &alive)) {
+		a->leader_id = p.leader;
+		if (q->version == 0 && a->offline_replicas_n > 0)
+			a->error_code = KAFKA_REPLICA_NOT_AVAILABLE;
+	} else if (p.leader >= 0 && alive && q->version >= 6) {
+		a->error_code = KAFKA_LISTENER_NOT_FOUND;
+	} else {
+		a->error_code = KAFKA_LEADER_NOT_AVAILABLE;
+	}
+	return true;
+}
+
+static bool fill_topic(struct req *q, const struct image_topic *t, const struct metadata_request *m,
+		       topic_answer *a)
+{
+	a->name = t->name;
+	a->topic_id = t->id;
+	a->is_internal = t->internal;
+	a->topic_authorized_operations = m->include_topic_authorized_operations ? TOPIC_OPERATIONS :
+						NO_OPERATIONS;
+	a->partitions = arena_array(&q->arena, (size_t)t->partitions + 1, sizeof(part_answer));
+	if (!a->partitions)
+		return false;
+	a->partitions_n = t->partitions;
+	for (int32_t i = 0; i < t->partitions; i++)
+		if (!fill_part(q, t, i, &a->partitions[i]))
+			return false;
+	return true;
+}
+
+/* Trap 21: a name that does not exist; made when broker and request allow it. */
+static int16_t unknown_topic(struct req *q, const struct metadata_request *m, struct str name)
+{
+	struct worker *w = q->w;
+
+	if (!topic_name_ok(name))
+		return KAFKA_INVALID_TOPIC_EXCEPTION;
+	if (!w->im)
+		return KAFKA_LEADER_NOT_AVAILABLE;
+	if (w->conf.auto_create && (q->version < 4 || m->allow_auto_topic_creation) &&
+	    !topic_is_internal(name))
+		topic_create(w, name);
+	return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static bool fill_asked(struct req *q, const struct metadata_request *m, struct metadata_response *a)
+{
+	struct image *im = q->w->im;
+
+	a->topics = arena_array(&q->arena, (size_t)m->topics_n + 1, sizeof(topic_answer));
+	if (!a->topics)
+		return false;
+	for (int32_t i = 0; i < m->topics_n; i++) {
+		const struct metadata_request_metadata_request_topic *ask = &m->topics[i];
+		topic_answer *ta = &a->topics[a->topics_n];
+		bool by_id = q->version >= 12 && ask->name.len < 0;
+		bool twice = false;
+		struct image_topic t;
+
+		for (int32_t k = 0; k < a->topics_n && m->topics_n <= 64; k++)
+			twice |= !by_id && str_eq(a->topics[k].name, ask->name);
+		if (twice)
+			continue;
+		a->topics_n++;
+		if (im && (by_id ? image_topic_by_id(im, &ask->topic_id, &t) :
+				   image_topic_by_name(im, ask->name, &t))) {
+			if (!fill_topic(q, &t, m, ta))
+				return false;
+			continue;
+		}
+		ta->name = by_id ? STR_NULL : ask->name;
+		ta->topic_authorized_operations = NO_OPERATIONS;
+		if (by_id) {
+			ta->topic_id = ask->topic_id;
+			ta->error_code = KAFKA_UNKNOWN_TOPIC_ID;	/* trap 23 */
+		} else {
+			ta->is_internal = topic_is_internal(ask->name);
+			ta->error_code = unknown_topic(q, m, ask->name);
+		}
+	}
+	return true;
+}
+
+static bool fill_all(struct req *q, const struct metadata_request *m, struct metadata_response *a)
+{
+	const struct image *im = q->w->im;
+	uint32_t n = im ? image_topics(im) : 0;
+
+	a->topics = arena_array(&q->arena, n + 1, sizeof(topic_answer));
+	if (!a->topics)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct image_topic t;
+
+		image_topic_at(im, i, &t);
+		if (!fill_topic(q, &t, m, &a->topics[a->topics_n++]))
+			return false;
+	}
+	return true;
+}
+
+/* Trap 23: ids or null names in versions that do not serve them. */
+static bool ids_too_early(const struct req *q, const struct metadata_request *m)
+{
+	for (int32_t i = 0; q->version < 12 && i < m->topics_n; i++)
+		if (!uuid_is_zero(&m->topics[i].topic_id) || m->topics[i].name.len < 0)
+			return true;
+	return false;
+}
+
+static bool fill_invalid(struct req *q, const struct metadata_request *m, struct metadata_response *a)
+{
+	a->topics = arena_array(&q->arena, (size_t)m->topics_n + 1, sizeof(topic_answer));
+	a->brokers = arena_alloc(&q->arena, sizeof(broker_answer));
+	if (!a->topics || !a->brokers)
+		return false;
+	a->brokers_n = 0;
+	a->topics_n = m->topics_n;
+	for (int32_t i = 0; i < m->topics_n; i++) {
+		a->topics[i].name = m->topics[i].name.len < 0 ? STR("") : m->topics[i].name;
+		a->topics[i].error_code = KAFKA_INVALID_REQUEST;
+		a->topics[i].topic_id = m->topics[i].topic_id;
+		a->topics[i].topic_authorized_operations = NO_OPERATIONS;
+	}
+	return true;
+}
+
+void api_metadata(struct req *q)
+{
+	struct metadata_request *m = req_decode(q, &wire_metadata_request, sizeof *m);
+	struct metadata_response a;
+	bool ok;
+
+	if (!m)
+		return;
+	wire_init(&wire_metadata_response, &a);
+	a.throttle_time_ms = (int32_t)q->throttle_ms;
+	if (m->include_cluster_authorized_operations)
+		a.cluster_authorized_operations = CLUSTER_OPERATIONS;
+	if (ids_too_early(q, m))
+		ok = fill_invalid(q, m, &a);
+	else if (!fill_brokers(q, &a))
+		ok = false;
+	else if (m->topics_n < 0 || (q->version == 0 && m->topics_n == 0))	/* trap 18 */
+		ok = fill_all(q, m, &a);
+	else
+		ok = fill_asked(q, m, &a);
+	if (ok)
+		req_answer(q, &wire_metadata_response, &a);
+	else
+		req_close(q);
+}
+
+/* ---- ApiVersions ---------------------------------------------------------------------------- */
+
+static bool name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Trap 4: [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? */
+static bool software_ok(struct str s)
+{
+	if (s.len <= 0 || !name_char(s.p[0]) || !name_char(s.p[s.len - 1]))
+		return false;
+	for (int32_t i = 0; i < s.len; i++)
+		if (!name_char(s.p[i]) && s.p[i] != '-' && s.p[i] != '.')
+			return false;
+	return true;
+}
+
+static int16_t versions_error(struct req *q, const struct api_versions_request *m)
+{
+	const struct image *im = q->w->im;
+
+	if (q->version >= 3 && (!software_ok(m->client_software_name) ||
+				!software_ok(m->client_software_version)))
+		return KAFKA_INVALID_REQUEST;
+	if (q->version < 5)
+		return KAFKA_NONE;
+	if ((m->cluster_id.len < 0) != (m->node_id == -1))
+		return KAFKA_INVALID_REQUEST;
+	if (m->cluster_id.len >= 0 && im &&
+	    (!str_eq(m->cluster_id, image_cluster_id(im)) || m->node_id != q->w->env->node_id))
+		return KAFKA_REBOOTSTRAP_REQUIRED;
+	return KAFKA_NONE;
+}
+
+/*
+ * The one feature that says how this cluster behaves today: the level of Kafka 4.4. The others
+ * (group.version, transaction.version, ...) are at level 0 here: their supported range would be 0..0, and a
+ * finalized level of 0 is left out (trap 5). metadata.version has a minimum above 0, so old clients may see it.
+ */
+#define METADATA_VERSION_MIN 7
+#define METADATA_VERSION 33
+
+static void fill_features(struct req *q, struct api_versions_response *a)
+{
+	static struct api_versions_response_supported_feature_key supported = {
+		.name = { "metadata.version", 16 },
+		.min_version = METADATA_VERSION_MIN, .max_version = METADATA_VERSION,
+	};
+	static struct api_versions_response_finalized_feature_key finalized = {
+		.name = { "metadata.version", 16 },
+		.max_version_level = METADATA_VERSION, .min_version_level = METADATA_VERSION,
+	};
+
+	a->supported_features = &supported;
+	a->supported_features_n = 1;
+	if (!q->w->im)
+		return;
+	a->finalized_features = &finalized;
+	a->finalized_features_n = 1;
+	a->finalized_features_epoch = image_zxid(q->w->im);
+}
+
+void api_versions(struct req *q)
+{
+	struct api_versions_request *m = req_decode(q, &wire_api_versions_request, sizeof *m);
+	struct api_versions_response a;
+
+	if (!m)
+		return;
+	wire_init(&wire_api_versions_response, &a);
+	a.error_code = versions_error(q, m);
+	a.throttle_time_ms = (int32_t)q->throttle_ms;
+	a.api_keys = arena_array(&q->arena, kafka_apis_n + 1, sizeof *a.api_keys);
+	if (!a.api_keys) {
+		req_close(q);
+		return;
+	}
+	for (uint32_t i = 0; a.error_code == KAFKA_NONE && i < kafka_apis_n; i++) {
+		const struct kafka_api *api = &kafka_apis[i];
+
+		if (!api_serves(api, api->max))
+			continue;
+		a.api_keys[a.api_keys_n++] = (struct api_versions_response_api_version){
+			.api_key = api->key, .max_version = api->max,
+			/* Old clients compress only when they see Produce 0 (KAFKA-18659, trap 8). */
+			.min_version = api->key == API_KEY_PRODUCE ? 0 : api->min,
+		};
+	}
+	if (a.error_code == KAFKA_NONE)
+		fill_features(q, &a);
+	req_answer(q, &wire_api_versions_response, &a);
+}
+
+void api_versions_too_new(struct req *q)
+{
+	const struct kafka_api *api = q->api;
+	struct reply *r = reply_new(q->w);
+
+	buf_be32(&r->buf, (uint32_t)q->correlation);
+	buf_be16(&r->buf, KAFKA_UNSUPPORTED_VERSION);
+	buf_be32(&r->buf, 1);
+	buf_be16(&r->buf, (uint16_t)api->key);
+	buf_be16(&r->buf, (uint16_t)api->min);
+	buf_be16(&r->buf, (uint16_t)api->max);
+	req_reply(q, r);
+}
+
+/* ---- DescribeCluster ------------------------------------------------------------------------ */
+
+#define ENDPOINT_BROKERS 1
+#define ENDPOINT_CONTROLLERS 2
+
+static bool fill_cluster(struct req *q, const struct describe_cluster_request *m,
+			 struct describe_cluster_response *a)
+{
+	const struct image *im = q->w->im;
+	uint32_t n = im ? image_brokers(im) : 0;
+
+	a->brokers = arena_array(&q->arena, n + 1, sizeof *a->brokers);
+	if (!a->brokers)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct image_broker b;
+		struct image_endpoint e;
+
+		image_broker_at(im, i, &b);
+		if ((b.fenced && !m->include_fenced_brokers) || !api_endpoint(q, &b, &e))
+			continue;
+		a->brokers[a->brokers_n++] = (struct describe_cluster_response_describe_cluster_broker){
+			.broker_id = b.id, .host = e.host, .port = e.port, .rack = b.rack, .is_fenced = b.fenced,
+		};
+	}
+	if (im) {
+		a->cluster_id = image_cluster_id(im);
+		a->controller_id = image_controller(im);
+	}
+	if (m->include_cluster_authorized_operations)
+		a->cluster_authorized_operations = CLUSTER_OPERATIONS;
+	return true;
+}
+
+void api_describe_cluster(struct req *q)
+{
+	struct describe_cluster_request *m = req_decode(q, &wire_describe_cluster_request, sizeof *m);
+	struct describe_cluster_response a;
+
+	if (!m)
+		return;
+	wire_init(&wire_describe_cluster_response, &a);
+	a.throttle_time_ms = (int32_t)q->throttle_ms;
+	if (q->version >= 1 && m->endpoint_type == ENDPOINT_CONTROLLERS) {
+		a.error_code = KAFKA_MISMATCHED_ENDPOINT_TYPE;
+		a.error_message = STR("The request was sent to an endpoint of type BROKER, but we wanted an "
+				      "endpoint of type CONTROLLER");
+	} else if (q->version >= 1 && m->endpoint_type != ENDPOINT_BROKERS) {
+		a.error_code = KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
+		a.error_message = STR("Unsupported endpoint type");
+	} else if (!fill_cluster(q, m, &a)) {
+		req_close(q);
+		return;
+	}
+	req_answer(q, &wire_describe_cluster_response, &a);
+}

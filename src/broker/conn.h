@@ -1,0 +1,94 @@
+/*
+ * conn.h - a client's connection and the one request of it that is in processing.
+ *
+ * Exactly one request of a connection is in processing: the connection is muted until its answer is
+ * queued, so answers leave in order and a client that pipelines cannot make this process hold more
+ * than one frame of it (plus one that waits until earlier answers have left).
+ *
+ *   frame -> [stash while answers are still queued] -> header -> api_dispatch() -> handler
+ *         -> req_answer() | req_reply() | req_no_answer() | req_close()
+ *
+ * Invariants
+ *   C1 conn->req is not NULL exactly while a request is in processing; no frame is taken then.
+ *   C2 a request outlives its connection when its handler says so (appends of a client that went
+ *      away): q->conn is NULL then and the answer is dropped.
+ *   C3 every request is finished by exactly one of the four calls above.
+ */
+#ifndef BROKER_CONN_H
+#define BROKER_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "broker/reply.h"
+#include "broker/wait.h"
+#include "io/net.h"
+
+struct kafka_api;
+struct wire_type;
+struct worker;
+
+enum conn_auth {
+	CONN_OPEN,			/* a listener without authentication */
+};
+
+struct conn {
+	struct worker *w;
+	struct net_conn *nc;		/* NULL after on_close */
+	int listener;			/* of env->listeners */
+	enum conn_auth auth;
+	struct str principal;		/* "User:ANONYMOUS" */
+	uint64_t mute_until_us;		/* throttled; 0: not */
+	struct wait_timer mute_timer;
+	struct req *req;		/* C1 */
+	uint8_t *stash;			/* a frame that came while answers were still queued */
+	uint32_t stash_len;
+	bool muted;			/* the port delivers no frame */
+	bool closing;			/* close() was called: nothing is taken any more */
+	struct conn *prev, *next;	/* all of the worker */
+};
+
+struct req {
+	struct worker *w;
+	struct conn *conn;		/* NULL: the client went away (C2) */
+	const struct kafka_api *api;
+	uint8_t *frame;			/* NULL once given back */
+	const uint8_t *body;		/* in frame */
+	uint32_t body_len;
+	uint32_t frame_len;
+	int16_t version;
+	bool flexible;
+	int32_t correlation;
+	struct str client_id;		/* in frame; null becomes "" (trap 3) */
+	struct arena arena;
+	uint64_t start_us;
+	uint32_t throttle_ms;		/* set before the answer is encoded */
+	struct wait_timer timer;	/* the handler's deadline */
+	/* The client went away while the handler waited. NULL: the handler goes on by itself (C2);
+	 * otherwise it must let go of everything and call req_no_answer(). */
+	void (*on_gone)(struct req *q);
+	void *op;			/* the handler's own, in the arena */
+	struct req *next;		/* spare list */
+};
+
+void conn_adopt(struct worker *w, int fd, int listener);
+/* Closes when nothing is in processing, else after the answer. */
+void conn_drain(struct conn *c);
+
+/* A request that did not come from a client (auto-creation); has no connection. */
+struct req *req_new(struct worker *w);
+/* The body decoded into a zeroed object of `bytes` in the arena; NULL: it makes no sense and the
+ * connection was closed (trap 6). */
+void *req_decode(struct req *q, const struct wire_type *type, size_t bytes);
+/* A copy of the body in the arena, and the frame goes back to its pool: for requests that wait. */
+int req_keep_small(struct req *q);
+/* Correlation id and header tags: where the body of an answer starts. */
+struct reply *req_reply_begin(struct req *q);
+void req_answer(struct req *q, const struct wire_type *type, const void *obj);
+void req_reply(struct req *q, struct reply *r);
+void req_no_answer(struct req *q);
+void req_close(struct req *q);
+
+#endif

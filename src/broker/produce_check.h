@@ -1,0 +1,27 @@
+/*
+ * produce_check.h - what a producer sent for one partition: is it sound, and how is it stored.
+ */
+#ifndef BROKER_PRODUCE_CHECK_H
+#define BROKER_PRODUCE_CHECK_H
+
+#include "broker/conn.h"
+#include "meta/image.h"
+#include "part/part.h"
+#include "wire/batch.h"
+
+struct produce_checked {
+	int16_t error;			/* Kafka's code; 0: *batch is ready for the log */
+	const char *message;		/* text of the answer, or NULL */
+	int32_t record_errors_n;	/* trap 33 */
+	int32_t *record_errors;		/* in the request's arena */
+	uint8_t *recoded;		/* memory behind batch->rest; mem_free() after the append; or NULL */
+	uint32_t bytes;			/* as it goes to the log */
+};
+
+/* head: 61 private bytes that live until the append is done. */
+void produce_check(struct req *q, const struct image_topic *t, struct bytes records,
+		   uint8_t head[BATCH_HEAD], struct part_batch *batch, struct produce_checked *ret);
+/* A topic's settings as the partition wants them. */
+void produce_part_conf(const struct worker *w, const struct image_conf *c, struct part_conf *ret);
+
+#endif
