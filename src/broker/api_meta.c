@@ -330,9 +330,7 @@ void api_versions(struct req *q)
 		if (!api_serves(api, api->max))
 			continue;
 		a.api_keys[a.api_keys_n++] = (struct api_versions_response_api_version){
-			.api_key = api->key, .max_version = api->max,
-			/* Old clients compress only when they see Produce 0 (KAFKA-18659, trap 8). */
-			.min_version = api->key == API_KEY_PRODUCE ? 0 : api->min,
+			.api_key = api->key, .max_version = api->max, .min_version = api->advertised_min,
 		};
 	}
 	if (a.error_code == KAFKA_NONE)

@@ -12,7 +12,7 @@
 
 enum counter {
 #define COUNTER(id, name, labels, help) COUNT_##id,
-#include "../../proto/counters.def"
+#include "proto/counters.def"
 #undef COUNTER
 	COUNTERS_N
 };
