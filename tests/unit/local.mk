@@ -24,3 +24,16 @@ tests_unit_codec_tap_LDADD = src/wire/libcodec.a src/wire/libwire.a $(BASE_LIBS)
 TESTS += tests/unit/codec.tap
 endif
 EXTRA_DIST += tests/golden/batches
+
+check_PROGRAMS += tests/unit/group_mutants.tap
+TESTS += tests/unit/group_mutants.tap
+tests_unit_group_mutants_tap_SOURCES = %D%/group_mutants.c %D%/groupsim.c %D%/groupsim.h
+tests_unit_group_mutants_tap_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
+tests_unit_group_mutants_tap_LDADD = src/group/libgroupm.a src/base/libmutant.a $(BASE_LIBS)
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_group.tap
+TESTS += tests/unit/test_group.tap
+tests_unit_test_group_tap_SOURCES = %D%/test_group.c %D%/groupsim.c %D%/groupsim.h
+tests_unit_test_group_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_group_tap_LDADD = src/group/libgroup.a $(BASE_LIBS) $(CRITERION_LIBS)
+endif
