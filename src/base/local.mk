@@ -9,3 +9,9 @@ BASE_LIBS = src/base/libbase.a src/base/libmem.a src/base/libbase.a
 # Switches of planted bugs and crash points: test programs only.
 src_base_libmutant_a_SOURCES = %D%/mutant.c
 src_base_libmutant_a_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
+# Settings: pure too; proto/settings.def is its table.
+noinst_LIBRARIES += src/base/libconf.a
+src_base_libconf_a_SOURCES = %D%/conf.c %D%/conf.h %D%/text.h
+EXTRA_DIST += proto/settings.def
+PURE_LIBS += src/base/libconf.a
+CONF_LIBS = src/base/libconf.a
