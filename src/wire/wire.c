@@ -80,9 +80,10 @@ bool wire_is_default(const struct wire_field *f, const uint8_t *obj)
 	case WIRE_BYTES: case WIRE_RECORDS:
 		return ((const struct bytes *)(const void *)m)->len == empty;
 	case WIRE_STRUCT:
-		if (f->flags & WIRE_NULLABLE)
-			return wire_pointer(m) == NULL;
-		return all_default(f->sub, m);
+		if (!(f->flags & WIRE_NULLABLE))
+			return all_default(f->sub, m);
+		m = wire_pointer(m);
+		return f->flags & WIRE_NULL_DEFAULT ? !m : m && all_default(f->sub, m);
 	}
 	return true;
 }
@@ -268,9 +269,12 @@ static int get_field(struct reader *r, const struct wire_field *f, bool flexible
 
 		if (err != OK)
 			return err;
-		if (nullable && (int8_t)present < 0)
-			return OK;		/* the member is NULL already */
-		uint8_t *sub = arena_alloc(r->arena, f->sub->size);
+		uint8_t *sub = NULL;
+		if (nullable && (int8_t)present < 0) {
+			memcpy(m, &sub, sizeof sub);
+			return OK;
+		}
+		sub = arena_alloc(r->arena, f->sub->size);
 		if (!sub)
 			return E_LIMIT;
 		memcpy(m, &sub, sizeof sub);
@@ -317,17 +321,45 @@ static int get_tags(struct reader *r, const struct wire_type *t, const struct wi
 	return OK;
 }
 
+/* The default of a nullable structure that is not null by default: memory is needed. */
+static int default_struct(struct reader *r, const struct wire_field *f, uint8_t *obj)
+{
+	void *sub = arena_alloc(r->arena, f->sub->size);
+
+	if (!sub)
+		return E_LIMIT;
+	wire_init(f->sub, sub);
+	memcpy(obj + f->at, &sub, sizeof sub);
+	return OK;
+}
+
+/* Tagged and absent fields, before the tags are read. */
+static int get_defaults(struct reader *r, const struct wire_type *t, const struct wire_plan *p,
+			uint8_t *obj)
+{
+	const struct wire_op *o = p->ops + p->n, *end = o + p->ntags + p->nabsent;
+	int err = OK;
+
+	for (; o < end && err == OK; o++) {
+		const struct wire_field *f = &t->fields[o->field];
+
+		if (!(f->flags & WIRE_SET_DEFAULT))
+			continue;
+		if (f->kind == WIRE_STRUCT && (f->flags & (WIRE_ARRAY | WIRE_NULLABLE)) == WIRE_NULLABLE)
+			err = default_struct(r, f, obj);
+		else
+			set_default(f, obj);
+	}
+	return err;
+}
+
 /* obj is zeroed memory. */
 static int get_struct(struct reader *r, const struct wire_type *t, uint8_t *obj)
 {
 	const struct wire_plan *p = wire_plan(t, r->version);
 	const struct wire_op *op = p->ops, *end = op + p->n;
-	int err = OK;
+	int err = p->set_default ? get_defaults(r, t, p, obj) : OK;
 
-	if (p->set_default)
-		for (const struct wire_op *o = end; o < end + p->ntags + p->nabsent; o++)
-			if (t->fields[o->field].flags & WIRE_SET_DEFAULT)
-				set_default(&t->fields[o->field], obj);
 	for (; op < end && err == OK; op++)
 		err = get_field(r, &t->fields[op->field], p->flexible, op->nullable, obj);
 	return err == OK && p->flexible ? get_tags(r, t, p, obj) : err;
@@ -574,8 +606,12 @@ int wire_encode_gaps(const struct wire_type *t, int version, const void *obj, st
 	if (count.err != OK)
 		return count.err;
 	uint8_t *to = buf_room(b, count.n);
-	if (!to)
+	if (b->bad)
 		return E_LIMIT;
+	if (ret_n)
+		*ret_n = 0;
+	if (count.n == 0)
+		return OK;
 	struct writer w = { .p = to, .version = version, .gaps = gaps, .cap = cap };
 	put_struct(&w, t, obj);
 	must(w.n == count.n);

@@ -92,7 +92,11 @@ static inline bool wire_has(const struct wire_type *t, int version)
 
 /* ---- calls; version must be one that the type has: ask wire_has() first ---- */
 
-/* All fields to their defaults. Works for inner structures and array elements too. */
+/*
+ * All fields to their defaults. Works for inner structures and array elements too. (The one
+ * nullable structure that Kafka does not default to null, classic_member_metadata of a consumer
+ * group's member record, becomes NULL here, which is written as null.)
+ */
 void wire_init(const struct wire_type *t, void *obj);
 /*
  * Reads one message. Strings, bytes and records are views of p; arrays and nullable structures

@@ -20,3 +20,13 @@ tests_fuzz_fuzz_codec_LDADD = src/wire/libcodec.a src/wire/libwire.a $(BASE_LIBS
 if !FUZZ
 TESTS += tests/fuzz/fuzz_batch tests/fuzz/fuzz_codec
 endif
+
+check_PROGRAMS += tests/fuzz/fuzz_wire
+tests_fuzz_fuzz_wire_SOURCES = %D%/fuzz_wire.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_wire_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/fuzz/corpus/wire"'
+tests_fuzz_fuzz_wire_LDFLAGS = $(AM_LDFLAGS) $(LINK_FUZZ)
+tests_fuzz_fuzz_wire_LDADD = src/wire/libwire.a $(BASE_LIBS)
+EXTRA_DIST += tests/fuzz/corpus/wire
+if !FUZZ
+TESTS += tests/fuzz/fuzz_wire
+endif

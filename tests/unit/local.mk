@@ -37,3 +37,13 @@ tests_unit_test_group_tap_SOURCES = %D%/test_group.c %D%/groupsim.c %D%/groupsim
 tests_unit_test_group_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_group_tap_LDADD = src/group/libgroup.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+# The schema codec: random values, and Kafka's own bytes.
+check_PROGRAMS += tests/unit/wire_roundtrip tests/unit/wire_golden
+tests_unit_wire_roundtrip_SOURCES = %D%/wire_roundtrip.c %D%/wire_types.h
+tests_unit_wire_roundtrip_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
+tests_unit_wire_roundtrip_LDADD = src/wire/libwire.a $(BASE_LIBS)
+tests_unit_wire_golden_SOURCES = %D%/wire_golden.c %D%/wire_types.h
+tests_unit_wire_golden_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
+tests_unit_wire_golden_LDADD = src/wire/libwire.a $(BASE_LIBS)
+TESTS += tests/unit/wire_roundtrip tests/unit/wire_golden
+EXTRA_DIST += tests/golden/wire

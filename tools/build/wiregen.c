@@ -185,13 +185,11 @@ static bool has(struct range r, int v)
 	return r.lo <= v && v <= r.hi;
 }
 
+/* Kafka's own rule: a run of capitals is one word with what follows (KRaftVersion: kraft_version). */
 static void print_snake(char *to, const char *camel, bool upper)
 {
 	for (const char *p = camel; *p; p++) {
-		bool low = p > camel && !isupper((unsigned char)p[-1]);
-		bool next_low = p > camel && islower((unsigned char)p[1]);
-
-		if (isupper((unsigned char)*p) && (low || next_low))
+		if (p > camel && isupper((unsigned char)*p) && !isupper((unsigned char)p[-1]))
 			*to++ = '_';
 		*to++ = (char)(upper ? toupper((unsigned char)*p) : tolower((unsigned char)*p));
 	}
@@ -442,8 +440,9 @@ static void add_field(void)
 	check_name(f, s);
 	if (f->has_null && !f->array && f->kind < K_STRING)
 		die("%s cannot be null: only strings, bytes, arrays and structures can", f->name);
-	if (f->has_null && !f->array && f->kind == K_STRUCT && !f->null_default)
-		die("a nullable structure must be null by default: %s", f->name);
+	if (f->has_null && !f->array && f->kind == K_STRUCT && !f->null_default &&
+	    (f->tags.lo != f->versions.lo || f->tags.hi != f->versions.hi))
+		die("a nullable structure must be null by default unless it is tagged: %s", f->name);
 	for (int v = m->all.lo; v <= m->all.hi; v++)
 		if (has(f->tags, v) && !has(m->flexible, v))
 			die("%s is tagged in version %d, which is not flexible", f->name, v);
@@ -651,6 +650,8 @@ static bool nonzero_default(const struct field *f)
 {
 	if (f->null_default)
 		return f->array || f->kind != K_STRUCT;
+	if (f->kind == K_STRUCT && !f->array && f->has_null)
+		return true;
 	if (f->sub >= 0 && !f->array)
 		for (int i = 0; i < structs[f->sub].n; i++)
 			if (nonzero_default(&fields[structs[f->sub].first + i]))
