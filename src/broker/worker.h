@@ -94,8 +94,6 @@ void worker_wake_mask(struct worker *w, uint64_t mask, uint32_t slot);
 /* api_fetch.c: looks again at the long polls that were woken. */
 void fetch_run_ready(struct worker *w);
 
-/* Stops taking requests, answers what is in flight, ends long polls, then stops the loop. */
-void worker_drain(struct role_env *env);
 /* After the loop has ended, for tests and the simulator; a process just exits. */
 void worker_free(struct role_env *env);
 

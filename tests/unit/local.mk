@@ -47,3 +47,11 @@ tests_unit_wire_golden_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
 tests_unit_wire_golden_LDADD = src/wire/libwire.a $(BASE_LIBS)
 TESTS += tests/unit/wire_roundtrip tests/unit/wire_golden
 EXTRA_DIST += tests/golden/wire
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_worker.tap
+TESTS += tests/unit/test_worker.tap
+tests_unit_test_worker_tap_SOURCES = %D%/test_worker.c %D%/worker_env.h %D%/fake_image.h
+tests_unit_test_worker_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a src/wire/libcodec.a \
+	src/wire/libwire.a $(BASE_LIBS) $(CODEC_LIBS) $(CRITERION_LIBS)
+endif
