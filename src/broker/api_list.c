@@ -23,6 +23,7 @@
 #define LAST_TIERED (-5)
 #define PENDING_UPLOAD (-6)
 #define BATCH_BYTES_MAX ((uint64_t)128 << 20)
+#define COLD_TRIES 64
 #define PLAIN_MAX ((uint64_t)1 << 30)
 
 typedef struct list_offsets_response_list_offsets_topic_response topic_answer;
@@ -42,6 +43,7 @@ struct list {
 	struct list_offsets_response a;
 	struct item *items;
 	uint32_t n, next;
+	uint32_t tries;			/* cold headers met */
 	/* the search that is running */
 	uint32_t slot;
 	int64_t limit;
@@ -152,7 +154,18 @@ static void on_read(struct disk_op *op, int err)
 	run(l);
 }
 
-/* False: the answer comes from on_read(). */
+/* A cold batch header was brought in: the same partition again. */
+static void on_warm(struct disk_op *op, int err)
+{
+	struct list *l = (struct list *)((char *)op - offsetof(struct list, op));
+
+	part_range_release(l->q->w->env->table, &l->range);
+	if (err != OK || ++l->tries == COLD_TRIES)
+		l->items[l->next++].a->error_code = KAFKA_KAFKA_STORAGE_ERROR;
+	run(l);
+}
+
+/* False: the answer comes from on_read() or on_warm(). */
 static bool search(struct list *l, const struct part_view *v)
 {
 	struct item *it = &l->items[l->next];
@@ -163,6 +176,16 @@ static bool search(struct list *l, const struct part_view *v)
 
 	if (err == E_NOENT || err == E_RANGE || (err == OK && l->range.len == 0)) {
 		it->a->error_code = l->none;
+		return true;
+	}
+	if (err == E_AGAIN) {
+		l->op = (struct disk_op){ .what = DISK_WARM, .file = l->range.file, .off = l->range.off,
+					  .len = (uint32_t)l->range.len, .done = on_warm };
+		env->disk->calls->submit(env->disk, &l->op);
+		return false;
+	}
+	if (err == E_FENCED) {		/* truncated or moved since we looked */
+		it->a->error_code = KAFKA_NOT_LEADER_OR_FOLLOWER;
 		return true;
 	}
 	if (err != OK || l->range.len > BATCH_BYTES_MAX) {

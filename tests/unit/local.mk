@@ -47,6 +47,7 @@ tests_unit_wire_golden_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
 tests_unit_wire_golden_LDADD = src/wire/libwire.a $(BASE_LIBS)
 TESTS += tests/unit/wire_roundtrip tests/unit/wire_golden
 EXTRA_DIST += tests/golden/wire
+
 if HAVE_CRITERION
 check_PROGRAMS += tests/unit/test_worker.tap
 TESTS += tests/unit/test_worker.tap

@@ -21,6 +21,9 @@
 
 static bool we_auto_create = true;
 
+int64_t conf_int(const struct conf *c, const char *name);
+bool conf_bool(const struct conf *c, const char *name);
+
 int64_t conf_int(const struct conf *c, const char *name)
 {
 	static const struct { const char *name; int64_t v; } t[] = {
@@ -33,7 +36,7 @@ int64_t conf_int(const struct conf *c, const char *name)
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
 		if (!strcmp(t[i].name, name))
 			return t[i].v;
-	cr_fatal("no setting %s", name);
+	must(!"a setting that the test does not know");
 }
 
 bool conf_bool(const struct conf *c, const char *name)
@@ -139,7 +142,8 @@ static void we_send(struct net_conn *c, const struct net_piece *v, int n)
 }
 
 static void we_mute(struct net_conn *c) { c->muted = true; }
-static void we_unmute(struct net_conn *c) { c->muted = false; }
+static bool we_unmuted;
+static void we_unmute(struct net_conn *c) { c->muted = false; we_unmuted = true; }
 static void we_close(struct net_conn *c) { c->closing = true; }
 static uint64_t we_queued(struct net_conn *c) { (void)c; return 0; }
 static const char *we_peer(struct net_conn *c) { (void)c; return "127.0.0.1"; }
@@ -219,7 +223,7 @@ static void we_ready(struct role_env *env) { (void)env; }
 static void we_log(struct role_env *env, int level, const char *msg, const char *detail, const char *hint)
 {
 	(void)env, (void)level, (void)hint;
-	cr_fatal("logged: %s: %s", msg, detail ? detail : "");
+	cr_assert_fail("logged: %s: %s", msg, detail ? detail : "");
 }
 
 /* ---- disk requests: done in the next turn, and what was asked for is warm then ---- */
@@ -345,7 +349,8 @@ static bool we_step(struct we *e)
 	}
 	if (bell_pending(e->env.bells))
 		worker_wake(&e->env);
-	more |= e->hook(e->hook_ctx) != 0;
+	more |= e->hook(e->hook_ctx) != 0 || we_unmuted;
+	we_unmuted = false;
 	bell_flush(e->env.bells);
 	return more;
 }
