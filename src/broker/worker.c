@@ -2,12 +2,7 @@
 #include "broker/worker.h"
 
 #include "base/assert.h"
-#if __has_include("base/conf.h")
 #include "base/conf.h"
-#else					/* settings by name; the module is on its way */
-int64_t conf_int(const struct conf *c, const char *name);
-bool conf_bool(const struct conf *c, const char *name);
-#endif
 #include "broker/api.h"
 #include "broker/append.h"
 #include "broker/fetch_session.h"

@@ -54,5 +54,5 @@ TESTS += tests/unit/test_worker.tap
 tests_unit_test_worker_tap_SOURCES = %D%/test_worker.c %D%/worker_env.h %D%/fake_image.h
 tests_unit_test_worker_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a src/wire/libcodec.a \
-	src/wire/libwire.a $(BASE_LIBS) $(CODEC_LIBS) $(CRITERION_LIBS)
+	src/wire/libwire.a $(CONF_LIBS) $(BASE_LIBS) $(CODEC_LIBS) $(CRITERION_LIBS)
 endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/be.h"
+#include "base/conf.h"
 #include "base/buf.h"
 #include "broker/role.h"
 #include "broker/worker.h"
@@ -16,35 +17,6 @@
 #include "ipc/bell.h"
 #include "memdisk.h"
 #include "testbatch.h"
-
-/* ---- settings ---- */
-
-static bool we_auto_create = true;
-
-int64_t conf_int(const struct conf *c, const char *name);
-bool conf_bool(const struct conf *c, const char *name);
-
-int64_t conf_int(const struct conf *c, const char *name)
-{
-	static const struct { const char *name; int64_t v; } t[] = {
-		{ "socket.request.max.bytes", 1 << 20 }, { "fetch.max.bytes", 57671680 },
-		{ "max.incremental.fetch.session.cache.slots", 4 }, { "producer.id.expiration.ms", 86400000 },
-		{ "offsets.topic.num.partitions", 50 }, { "max.decompressed.message.bytes", 1 << 24 },
-	};
-
-	(void)c;
-	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
-		if (!strcmp(t[i].name, name))
-			return t[i].v;
-	must(!"a setting that the test does not know");
-}
-
-bool conf_bool(const struct conf *c, const char *name)
-{
-	(void)c;
-	cr_assert_str_eq(name, "auto.create.topics.enable");
-	return we_auto_create;
-}
 
 /* ---- net ---- */
 
@@ -301,8 +273,11 @@ static struct worker *we_up(struct we *e)
 	e->bell_mem = mem_alloc(bell_bytes(16));
 	bell_format(e->bell_mem, bell_bytes(16), 16);
 	e->listener = (struct role_listener){ "PLAINTEXT", "PLAINTEXT", 0 };
+	struct conf *conf = conf_open();
+	char err[CONF_ERR_BYTES];
+	cr_assert_eq(conf_set(conf, STR("max.incremental.fetch.session.cache.slots"), STR("4"), err), OK);
 	e->env = (struct role_env){
-		.loop = &e->loop, .net = &e->net, .disk = &e->disk->port, .lock = &e->lock.port, .clock = &e->clock,
+		.conf = conf, .loop = &e->loop, .net = &e->net, .disk = &e->disk->port, .lock = &e->lock.port, .clock = &e->clock,
 		.bells = bell_attach(e->bell_mem, bell_bytes(16), 0, &e->bell), .workers = 1, .groups = 2,
 		.node_id = 1, .log_dir = "/d", .run_dir = "/r", .listeners = &e->listener, .n_listeners = 1,
 		.image_map = we_image_map, .image_unmap = we_image_unmap, .log = we_log, .ready = we_ready,
@@ -397,6 +372,7 @@ static void we_down(struct we *e)
 		buf_release(&c->out);
 		mem_free(c);
 	}
+	conf_free(e->env.conf);
 	part_table_free(e->env.table);
 	mem_free(e->env.bells);
 	mem_free(e->mem);
