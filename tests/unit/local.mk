@@ -56,3 +56,5 @@ tests_unit_test_worker_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conver
 tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a src/wire/libcodec.a \
 	src/wire/libwire.a $(CONF_LIBS) $(BASE_LIBS) $(CODEC_LIBS) $(CRITERION_LIBS)
 endif
+TESTS += tests/unit/wiregen_bad.sh tests/unit/schema_diff_test.py
+EXTRA_DIST += %D%/wiregen_bad.sh %D%/schema_diff_test.py tools/build/schema-diff
