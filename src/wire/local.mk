@@ -5,6 +5,7 @@ src_wire_libwire_a_SOURCES = %D%/batch.c %D%/batch.h %D%/batch_read.c %D%/batch_
 PURE_LIBS += src/wire/libwire.a
 
 # The schema codec: hand-written part, and what wiregen makes of proto/.
+src_wire_libwire_a_SOURCES += %D%/mp.c %D%/mp.h
 src_wire_libwire_a_SOURCES += %D%/wire.c %D%/wire.h %D%/wire_value.c %D%/wire_obj.h %D%/cursor.h \
 	%D%/kafka_api.c %D%/kafka_api.h %D%/kafka_error.c %D%/kafka_error.h
 nodist_src_wire_libwire_a_SOURCES = %D%/kafka_gen.c %D%/kafka_gen.h %D%/record_gen.c %D%/record_gen.h
