@@ -340,6 +340,7 @@ static void conn_take(struct conn *c, uint8_t *frame, uint32_t len)
 	q->body = frame + h.bytes;
 	q->body_len = len - h.bytes;
 	c->req = q;
+	c->used_us = q->start_us;
 	if (known)
 		api_dispatch(q);
 	else
@@ -411,6 +412,7 @@ void conn_adopt(struct worker *w, int fd, int listener)
 		mem_free(c);
 		return;
 	}
+	c->used_us = worker_now_us(w);
 	c->next = w->conns;
 	if (c->next)
 		c->next->prev = c;
@@ -425,4 +427,11 @@ void conn_drain(struct conn *c)
 {
 	if (!c->req)
 		conn_close(c);
+}
+
+void conn_close_idle(struct worker *w, uint64_t since_us)
+{
+	for (struct conn *c = w->conns; c; c = c->next)
+		if (!c->req && !c->mute_until_us && c->used_us < since_us)
+			conn_close(c);
 }

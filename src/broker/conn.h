@@ -45,6 +45,7 @@ struct conn {
 	struct req *req;		/* C1 */
 	uint8_t *stash;			/* a frame that came while answers were still queued */
 	uint32_t stash_len;
+	uint64_t used_us;		/* last frame */
 	bool muted;			/* the port delivers no frame */
 	bool closing;			/* close() was called: nothing is taken any more */
 	struct conn *prev, *next;	/* all of the worker */
@@ -74,6 +75,8 @@ struct req {
 };
 
 void conn_adopt(struct worker *w, int fd, int listener);
+/* Closes those that sent nothing since that time and wait for nothing. */
+void conn_close_idle(struct worker *w, uint64_t since_us);
 /* Closes when nothing is in processing, else after the answer. */
 void conn_drain(struct conn *c);
 

@@ -13,7 +13,7 @@
 
 #include "broker/conn.h"
 
-#define RELAY_WAIT_MS 500			/* a dead process is replaced in milliseconds; other requests wait behind */
+#define RELAY_WAIT_MS 500		/* a dead process is replaced in milliseconds */
 
 struct relay;
 

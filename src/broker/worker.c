@@ -12,6 +12,7 @@
 
 #define TICK_US 100000			/* heartbeat, retries, image */
 #define TRIM_TICKS 10			/* closes replaced files once a second */
+#define IDLE_TICKS 100			/* looks for idle connections every ten seconds */
 #define DRAIN_US 10000000		/* then what is still open is cut */
 
 /* ---- the image ------------------------------------------------------------------------------ */
@@ -83,6 +84,8 @@ static void on_tick(struct loop_timer *t)
 	append_retry(w);
 	if (++w->ticks % TRIM_TICKS == 0)
 		part_files_trim(w->env->table);
+	if (w->ticks % IDLE_TICKS == 0 && w->conf.idle_us > 0 && worker_now_us(w) > w->conf.idle_us)
+		conn_close_idle(w, worker_now_us(w) - w->conf.idle_us);
 	if (w->draining && worker_now_us(w) >= w->drain_until_us)
 		drain_cut(w);
 	w->env->loop->calls->timer_set(w->env->loop, t, TICK_US);
@@ -147,6 +150,7 @@ void worker_drain(struct role_env *env)
 static void conf_load(struct worker *w)
 {
 	struct conf *c = w->env->conf;
+	int64_t idle_ms = conf_int(c, "connections.max.idle.ms");
 
 	w->conf = (struct worker_conf){
 		.max_frame = (uint32_t)conf_int(c, "socket.request.max.bytes"),
@@ -154,6 +158,7 @@ static void conf_load(struct worker *w)
 		.fetch_sessions = (uint32_t)conf_int(c, "max.incremental.fetch.session.cache.slots"),
 		.producer_age_ms = (uint32_t)conf_int(c, "producer.id.expiration.ms"),
 		.offsets_partitions = (int32_t)conf_int(c, "offsets.topic.num.partitions"),
+		.idle_us = idle_ms > 0 ? (uint64_t)idle_ms * 1000 : 0,
 		.auto_create = conf_bool(c, "auto.create.topics.enable"),
 		.record_max_bytes = (uint32_t)conf_int(c, "max.decompressed.message.bytes"),
 	};

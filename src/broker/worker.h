@@ -39,6 +39,7 @@ struct worker_conf {			/* broker settings, read once at the start */
 	uint32_t fetch_sessions;	/* max.incremental.fetch.session.cache.slots */
 	uint32_t producer_age_ms;	/* producer.id.expiration.ms */
 	int32_t offsets_partitions;	/* offsets.topic.num.partitions */
+	uint64_t idle_us;		/* connections.max.idle.ms; 0: for ever */
 	bool auto_create;		/* auto.create.topics.enable */
 	uint32_t record_max_bytes;	/* max.decompressed.message.bytes */
 };

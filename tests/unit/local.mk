@@ -49,8 +49,11 @@ TESTS += tests/unit/wire_roundtrip tests/unit/wire_golden
 EXTRA_DIST += tests/golden/wire
 
 if HAVE_CRITERION
-check_PROGRAMS += tests/unit/test_worker.tap
-TESTS += tests/unit/test_worker.tap
+check_PROGRAMS += tests/unit/test_worker.tap tests/unit/test_fetch_encode.tap
+TESTS += tests/unit/test_worker.tap tests/unit/test_fetch_encode.tap
+tests_unit_test_fetch_encode_tap_SOURCES = %D%/test_fetch_encode.c
+tests_unit_test_fetch_encode_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_fetch_encode_tap_LDADD = $(tests_unit_test_worker_tap_LDADD)
 tests_unit_test_worker_tap_SOURCES = %D%/test_worker.c %D%/worker_env.h %D%/fake_image.h
 tests_unit_test_worker_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a src/wire/libcodec.a \

@@ -2,7 +2,6 @@
 #include "worker_env.h"
 
 #include "broker/api.h"
-#include "broker/fetch.h"
 #include "broker/relay.h"
 #include "broker/topic_create.h"
 #include "wire/batch.h"
@@ -479,82 +478,6 @@ Test(worker, sessions)
 	end(&e);
 }
 
-/* The hand-written encoder of fetch answers against the tables. */
-Test(worker, fetch_encoding_is_that_of_the_tables)
-{
-	struct we e;
-	struct worker *w = we_up(&e);
-	struct fetch_want want[3] = {
-		{ .topic = STR("a"), .topic_id = { { 1 } }, .partition = 4 },
-		{ .topic = STR("a"), .topic_id = { { 1 } }, .partition = 5 },
-		{ .topic = STR("b"), .topic_id = { { 2 } }, .partition = 6 },
-	}, *wants[] = { &want[0], &want[1], &want[2] };
-	struct image_endpoint at = { .host = STR("h"), .port = 9 };
-	int32_t leader = 3;
-	struct str rack = STR("r1");
-
-	begin();
-	for (int16_t v = 4; v <= 18; v++)
-		for (int round = 0; round < 4; round++) {
-			struct fetch_got got[3] = { 0 };
-			struct fetch_response m;
-			struct fetch_response_fetchable_topic_response t[2];
-			struct fetch_response_partition_data p[3];
-			struct fetch_response_node_endpoint ne = { leader, at.host, at.port, rack };
-			struct reply *r = reply_new(w);
-			struct buf b;
-
-			wire_init(&wire_fetch_response, &m);
-			for (int i = 0; i < 3; i++) {
-				got[i] = (struct fetch_got){ .high_watermark = 10 + i, .last_stable = 9, .log_start = 1,
-							     .diverging_end = -1, .leader = -1, .leader_epoch = -1 };
-				wire_init(&wire_fetch_response_partition_data, &p[i]);
-				p[i].partition_index = want[i].partition;
-				p[i].high_watermark = 10 + i;
-				p[i].last_stable_offset = 9;
-				p[i].log_start_offset = v >= 5 ? 1 : -1;
-				p[i].aborted_transactions_n = round & 1 ? 0 : -1;
-				p[i].records = (struct bytes){ (const uint8_t *)"", 0 };
-			}
-			if (v >= 12) {
-				got[0].diverging_end = p[0].diverging_epoch.end_offset = 7;
-				got[0].diverging_epoch = p[0].diverging_epoch.epoch = 2;
-			}
-			if (v >= 16) {
-				got[1].leader = p[1].current_leader.leader_id = leader;
-				got[1].leader_epoch = p[1].current_leader.leader_epoch = 8;
-				got[1].error = p[1].error_code = 6;
-				m.node_endpoints = &ne;
-				m.node_endpoints_n = 1;
-			}
-			for (int i = 0; i < 2; i++) {
-				wire_init(&wire_fetch_response_fetchable_topic_response, &t[i]);
-				if (v >= 13)
-					t[i].topic_id = want[i * 2].topic_id;
-				else
-					t[i].topic = want[i * 2].topic;
-				t[i].partitions = &p[i * 2];
-				t[i].partitions_n = 2 - i;
-			}
-			m.responses = t;
-			m.responses_n = round & 2 ? 1 : 2;
-			m.throttle_time_ms = 5;
-			m.session_id = v >= 7 ? 77 : 0;
-			got[2].left_out = round & 2;
-			struct fetch_answer a = { .version = v, .throttle_ms = 5, .session_id = 77,
-				.committed = round & 1, .wants = wants, .got = got, .n = 3, .endpoints = &at,
-				.endpoint_ids = &leader, .endpoint_racks = &rack, .endpoints_n = v >= 16 };
-			fetch_encode(&a, r);
-			buf_init(&b, 1 << 20);
-			cr_assert_eq(wire_encode(&wire_fetch_response, v, &m, &b), OK, "v%d", v);
-			cr_assert_eq(r->buf.len - 4, b.len, "v%d round %d", v, round);
-			cr_assert_eq(memcmp(r->buf.p + 4, b.p, b.len), 0, "v%d round %d", v, round);
-			buf_release(&b);
-			reply_drop(r);
-		}
-	end(&e);
-}
-
 /* ---- metadata and others ----------------------------------------------------------------------- */
 
 Test(worker, metadata_in_every_version)
@@ -587,7 +510,8 @@ Test(worker, metadata_in_every_version)
 		cr_assert(answer(c, API_KEY_METADATA, v, &a));
 		cr_assert_eq(a.topics_n, e.im.n);
 		if (v == 10 || v == 11) {
-			t[0] = (struct metadata_request_metadata_request_topic){ .name = STR_NULL, .topic_id = e.im.t[0].id };
+			t[0].name = STR_NULL;
+			t[0].topic_id = e.im.t[0].id;
 			m.topics_n = 1;
 			ask(c, API_KEY_METADATA, v, &m);
 			env_turn(&e);
@@ -618,7 +542,9 @@ Test(worker, list_offsets)
 		for (int cold = 0; cold < 2; cold++) {
 			struct list_offsets_request m;
 			struct list_offsets_request_list_offsets_partition lp;
-			struct list_offsets_request_list_offsets_topic lt = { .name = STR("t"), .partitions = &lp, .partitions_n = 1 };
+			struct list_offsets_request_list_offsets_topic lt = {
+				.name = STR("t"), .partitions = &lp, .partitions_n = 1,
+			};
 			struct list_offsets_response a;
 
 			wire_init(&wire_list_offsets_request, &m);

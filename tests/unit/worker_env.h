@@ -277,7 +277,8 @@ static struct worker *we_up(struct we *e)
 	char err[CONF_ERR_BYTES];
 	cr_assert_eq(conf_set(conf, STR("max.incremental.fetch.session.cache.slots"), STR("4"), err), OK);
 	e->env = (struct role_env){
-		.conf = conf, .loop = &e->loop, .net = &e->net, .disk = &e->disk->port, .lock = &e->lock.port, .clock = &e->clock,
+		.conf = conf, .loop = &e->loop, .net = &e->net, .disk = &e->disk->port,
+		.lock = &e->lock.port, .clock = &e->clock,
 		.bells = bell_attach(e->bell_mem, bell_bytes(16), 0, &e->bell), .workers = 1, .groups = 2,
 		.node_id = 1, .log_dir = "/d", .run_dir = "/r", .listeners = &e->listener, .n_listeners = 1,
 		.image_map = we_image_map, .image_unmap = we_image_unmap, .log = we_log, .ready = we_ready,
@@ -330,13 +331,13 @@ static bool we_step(struct we *e)
 	return more;
 }
 
-static void env_turn(struct we *e)
+static inline void env_turn(struct we *e)
 {
 	for (int i = 0; i < 1000 && we_step(e); i++)
 		;
 }
 
-static void env_sleep(struct we *e, uint64_t ms)
+static inline void env_sleep(struct we *e, uint64_t ms)
 {
 	for (uint64_t i = 0; i < ms; i += 10) {
 		e->now_us += 10000;
@@ -344,13 +345,13 @@ static void env_sleep(struct we *e, uint64_t ms)
 	}
 }
 
-static struct net_conn *env_client(struct we *e)
+static inline struct net_conn *env_client(struct we *e)
 {
 	worker_adopt(&e->env, 5, 0);
 	return e->last_adopted;
 }
 
-static void env_hang_up(struct we *e, struct net_conn *c)
+static inline void env_hang_up(struct we *e, struct net_conn *c)
 {
 	c->closing = true;
 	env_turn(e);
