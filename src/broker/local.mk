@@ -7,3 +7,6 @@ src_broker_libworker_a_SOURCES = %D%/worker.c %D%/worker.h %D%/conn.c %D%/conn.h
 	%D%/topic_create.c %D%/topic_create.h %D%/counters.h
 WORKER_LIBS = src/broker/libworker.a
 EXTRA_DIST += proto/counters.def
+noinst_LIBRARIES += src/broker/libgroups.a
+src_broker_libgroups_a_SOURCES = %D%/groups.c %D%/groups.h %D%/load.c %D%/api_group.c
+GROUPS_LIBS = src/broker/libgroups.a src/group/libgroup.a

@@ -1,0 +1,906 @@
+/*
+ * api_group.c - Kafka's group requests to operations of group/shard.h, and their answers back.
+ *
+ * Translation only: every decision about a group is in src/group. What needs the cluster image (does
+ * the topic exist, its id or name, where is the coordinator) is settled here.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "broker/groups.h"
+#include "wire/kafka_error.h"
+
+#define GROUP_OPERATIONS 3400	/* READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits */
+
+/* ---- frames -------------------------------------------------------------------------------- */
+
+static void *room(struct greq *q, int32_t n, size_t size)
+{
+	return arena_array(&q->arena, n > 0 ? (size_t)n : 1, size);
+}
+
+static void encode(struct greq *q, const void *response)
+{
+	struct response_header h = { .correlation_id = q->correlation };
+
+	buf_reset(&q->out);
+	if (wire_encode(&wire_response_header, kafka_response_header_version(q->api, q->version), &h, &q->out) ||
+	    wire_encode(q->api->response, q->version, response, &q->out))
+		q->out.bad = true;
+}
+
+static void answer(struct greq *q, const void *response)
+{
+	encode(q, response);
+	groups_answer(q);
+}
+
+/* ---- FindCoordinator ------------------------------------------------------------------------ */
+
+static void find_one(struct greq *q, int8_t type, struct str key,
+		     struct find_coordinator_response_coordinator *c)
+{
+	struct gproc *p = q->p;
+	struct image_topic t;
+	struct image_part part;
+	struct image_broker b;
+	struct image_endpoint e;
+	const char *listener = q->listener < p->env->n_listeners ? p->env->listeners[q->listener].name : "";
+
+	wire_init(&wire_find_coordinator_response_coordinator, c);
+	c->key = key;
+	c->node_id = c->port = -1;
+	c->host = STR("");
+	if (type != 0) {
+		c->error_code = KAFKA_INVALID_REQUEST;
+		c->error_message = type == 1 ? STR("This broker does not serve transactions yet.")
+			: STR("This broker has no coordinator of this type.");
+		return;
+	}
+	c->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+	if (!p->im)
+		return;
+	if (!image_topic_by_name(p->im, STR("__consumer_offsets"), &t)) {
+		groups_create_topic(p);
+		return;
+	}
+	if (image_part(p->im, &t, group_partition(key, t.partitions), &part) && part.leader >= 0 &&
+	    image_broker_by_id(p->im, part.leader, &b) &&
+	    image_endpoint(p->im, &b, str_of(listener), &e)) {
+		c->error_code = KAFKA_NONE;
+		c->error_message = STR_NULL;
+		c->node_id = b.id;
+		c->host = e.host;
+		c->port = e.port;
+	}
+}
+
+static void find_coordinator(struct greq *q)
+{
+	const struct find_coordinator_request *m = q->msg;
+	struct find_coordinator_response a;
+	struct find_coordinator_response_coordinator one;
+
+	wire_init(&wire_find_coordinator_response, &a);
+	if (q->version >= 4) {
+		a.coordinators_n = m->coordinator_keys_n > 0 ? m->coordinator_keys_n : 0;
+		a.coordinators = room(q, a.coordinators_n, sizeof *a.coordinators);
+		for (int32_t i = 0; a.coordinators && i < a.coordinators_n; i++)
+			find_one(q, m->key_type, m->coordinator_keys[i], &a.coordinators[i]);
+	} else {
+		find_one(q, m->key_type, m->key, &one);
+		a.error_code = one.error_code;
+		a.error_message = one.error_message;
+		a.node_id = one.node_id;
+		a.host = one.host;
+		a.port = one.port;
+	}
+	answer(q, &a);
+}
+
+/* ---- JoinGroup, SyncGroup, Heartbeat, LeaveGroup --------------------------------------------- */
+
+static void join_run(struct greq *q, struct gshard *sh)
+{
+	const struct join_group_request *m = q->msg;
+	struct group_proto *v = room(q, m->protocols_n, sizeof *v);
+	int32_t n = v && m->protocols_n > 0 ? m->protocols_n : 0;
+
+	for (int32_t i = 0; i < n; i++)
+		v[i] = (struct group_proto){ m->protocols[i].name, m->protocols[i].metadata };
+	shard_join(sh->s, &q->call->call, &(struct join_op){
+		.group = m->group_id, .member = m->member_id, .instance = m->group_instance_id,
+		.protocol_type = m->protocol_type, .session_ms = m->session_timeout_ms,
+		.rebalance_ms = m->rebalance_timeout_ms < 0 ? m->session_timeout_ms : m->rebalance_timeout_ms,
+		.protos = v, .protos_n = n });
+}
+
+static void join_reply(struct greq *q, const struct join_answer *j)
+{
+	struct join_group_response a;
+
+	wire_init(&wire_join_group_response, &a);
+	a.error_code = j->error;
+	a.generation_id = j->generation;
+	a.protocol_type = j->protocol_type;
+	a.protocol_name = j->protocol.len < 0 && q->version < 7 ? STR("") : j->protocol;
+	a.leader = j->leader;
+	a.skip_assignment = j->skip_assignment;
+	a.member_id = j->member;
+	a.members = room(q, j->n, sizeof *a.members);
+	for (int32_t i = 0; a.members && i < j->n; i++) {
+		a.members[i].member_id = j->v[i].id;
+		a.members[i].group_instance_id = j->v[i].instance;
+		a.members[i].metadata = j->v[i].metadata;
+	}
+	a.members_n = a.members ? j->n : 0;
+	answer(q, &a);
+}
+
+static void sync_run(struct greq *q, struct gshard *sh)
+{
+	const struct sync_group_request *m = q->msg;
+	struct sync_assignment *v = room(q, m->assignments_n, sizeof *v);
+	struct sync_op *op = arena_alloc(&q->arena, sizeof *op);
+
+	if (!v || !op) {
+		groups_close(q);
+		return;
+	}
+	for (int32_t i = 0; i < m->assignments_n; i++)
+		v[i] = (struct sync_assignment){ m->assignments[i].member_id, m->assignments[i].assignment };
+	*op = (struct sync_op){
+		.group = m->group_id, .member = m->member_id, .instance = m->group_instance_id,
+		.protocol_type = m->protocol_type, .protocol = m->protocol_name,
+		.generation = m->generation_id, .v = v, .n = m->assignments_n > 0 ? m->assignments_n : 0 };
+	shard_sync(sh->s, &q->call->call, op);
+}
+
+static void sync_reply(struct greq *q, const struct sync_answer *s)
+{
+	struct sync_group_response a;
+
+	wire_init(&wire_sync_group_response, &a);
+	a.error_code = s->error;
+	a.protocol_type = s->protocol_type;
+	a.protocol_name = s->protocol;
+	a.assignment = s->assignment;
+	answer(q, &a);
+}
+
+static void heartbeat_reply(struct greq *q, int16_t error)
+{
+	struct heartbeat_response a;
+
+	wire_init(&wire_heartbeat_response, &a);
+	a.error_code = error;
+	answer(q, &a);
+}
+
+static void leave_run(struct greq *q, struct gshard *sh)
+{
+	const struct leave_group_request *m = q->msg;
+	int32_t n = q->version < 3 ? 1 : m->members_n > 0 ? m->members_n : 0;
+	struct leave_op *op = arena_alloc(&q->arena, sizeof *op);
+	struct leave_member *v = room(q, n, sizeof *v);
+
+	if (!op || !v) {
+		groups_close(q);
+		return;
+	}
+	for (int32_t i = 0; i < n; i++)
+		v[i] = q->version < 3 ? (struct leave_member){ m->member_id, STR_NULL, 0 }
+			: (struct leave_member){ m->members[i].member_id, m->members[i].group_instance_id, 0 };
+	*op = (struct leave_op){ m->group_id, v, n };
+	shard_leave(sh->s, &q->call->call, op);
+}
+
+static void leave_reply(struct greq *q, const struct leave_op *op, int16_t error)
+{
+	struct leave_group_response a;
+
+	wire_init(&wire_leave_group_response, &a);
+	a.error_code = error;
+	if (op && q->version < 3)
+		a.error_code = op->v[0].error;
+	else if (op)
+		a.members_n = op->n;
+	a.members = room(q, a.members_n, sizeof *a.members);
+	for (int32_t i = 0; a.members && i < a.members_n; i++) {
+		a.members[i].member_id = op->v[i].member;
+		a.members[i].group_instance_id = op->v[i].instance;
+		a.members[i].error_code = op->v[i].error;
+	}
+	answer(q, &a);
+}
+
+/* ---- OffsetCommit, OffsetDelete -------------------------------------------------------------- */
+
+static int16_t resolve(struct greq *q, struct str *name, struct uuid *id, int32_t partition)
+{
+	struct image_topic t;
+	bool by_id = !uuid_is_zero(id);
+
+	if (!q->p->im)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (by_id ? !image_topic_by_id(q->p->im, id, &t) : !image_topic_by_name(q->p->im, *name, &t))
+		return by_id || (q->api->key == KAFKA_OFFSET_COMMIT && q->version >= 10) ?
+			KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (by_id)
+		*name = t.name;
+	*id = t.id;
+	return partition < 0 || partition >= t.partitions ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_NONE;
+}
+
+static void commit_run(struct greq *q, struct gshard *sh)
+{
+	const struct offset_commit_request *m = q->msg;
+	struct offset_commit_op *op = arena_alloc(&q->arena, sizeof *op);
+	int32_t n = 0;
+
+	for (int32_t i = 0; i < m->topics_n; i++)
+		n += m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
+	struct offset_commit *v = room(q, n, sizeof *v);
+
+	if (!op || !v) {
+		groups_close(q);
+		return;
+	}
+	*op = (struct offset_commit_op){ .group = m->group_id, .member = m->member_id,
+		.instance = m->group_instance_id, .generation = m->generation_id_or_member_epoch,
+		.retention_ms = q->version <= 4 ? m->retention_time_ms : -1, .v = v };
+	for (int32_t i = 0; i < m->topics_n; i++)
+		for (int32_t k = 0; k < m->topics[i].partitions_n; k++) {
+			const struct offset_commit_request_offset_commit_request_partition *r =
+				&m->topics[i].partitions[k];
+			struct offset_commit *o = &v[op->n++];
+
+			*o = (struct offset_commit){ .topic = m->topics[i].name, .topic_id = m->topics[i].topic_id,
+				.partition = r->partition_index, .offset = r->committed_offset,
+				.leader_epoch = r->committed_leader_epoch, .metadata = r->committed_metadata };
+			o->error = resolve(q, &o->topic, &o->topic_id, o->partition);
+		}
+	shard_commit(sh->s, &q->call->call, op);
+}
+
+/* Each partition with its own error, or all with one. */
+static void commit_reply(struct greq *q, const struct offset_commit_op *op, int16_t error)
+{
+	const struct offset_commit_request *m = q->msg;
+	struct offset_commit_response a;
+	int32_t at = 0;
+
+	wire_init(&wire_offset_commit_response, &a);
+	a.topics_n = m->topics_n > 0 ? m->topics_n : 0;
+	a.topics = room(q, a.topics_n, sizeof *a.topics);
+	for (int32_t i = 0; a.topics && i < a.topics_n; i++) {
+		struct offset_commit_response_offset_commit_response_topic *t = &a.topics[i];
+
+		t->name = m->topics[i].name;
+		t->topic_id = m->topics[i].topic_id;
+		t->partitions_n = m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
+		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
+		if (!t->partitions) {
+			groups_close(q);
+			return;
+		}
+		for (int32_t k = 0; k < t->partitions_n; k++, at++) {
+			t->partitions[k].partition_index = m->topics[i].partitions[k].partition_index;
+			t->partitions[k].error_code = op ? op->v[at].error : error;
+		}
+	}
+	answer(q, &a);
+}
+
+static void delete_offsets_run(struct greq *q, struct gshard *sh)
+{
+	const struct offset_delete_request *m = q->msg;
+	struct offset_delete_op *op = arena_alloc(&q->arena, sizeof *op);
+	int32_t n = 0;
+
+	for (int32_t i = 0; i < m->topics_n; i++)
+		n += m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
+	struct offset_commit *v = room(q, n, sizeof *v);
+
+	if (!op || !v) {
+		groups_close(q);
+		return;
+	}
+	*op = (struct offset_delete_op){ .group = m->group_id, .v = v };
+	for (int32_t i = 0; i < m->topics_n; i++)
+		for (int32_t k = 0; k < m->topics[i].partitions_n; k++) {
+			struct offset_commit *o = &v[op->n++];
+
+			*o = (struct offset_commit){ .topic = m->topics[i].name,
+				.partition = m->topics[i].partitions[k].partition_index };
+			o->error = resolve(q, &o->topic, &o->topic_id, o->partition);
+		}
+	shard_offset_delete(sh->s, &q->call->call, op);
+}
+
+static void delete_offsets_reply(struct greq *q, const struct offset_delete_op *op, int16_t error)
+{
+	const struct offset_delete_request *m = q->msg;
+	struct offset_delete_response a;
+	int32_t at = 0;
+
+	wire_init(&wire_offset_delete_response, &a);
+	a.error_code = error;
+	a.topics_n = op && m->topics_n > 0 ? m->topics_n : 0;
+	a.topics = room(q, a.topics_n, sizeof *a.topics);
+	for (int32_t i = 0; a.topics && i < a.topics_n; i++) {
+		struct offset_delete_response_offset_delete_response_topic *t = &a.topics[i];
+
+		t->name = m->topics[i].name;
+		t->partitions_n = m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
+		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
+		if (!t->partitions) {
+			groups_close(q);
+			return;
+		}
+		for (int32_t k = 0; k < t->partitions_n; k++, at++) {
+			t->partitions[k].partition_index = m->topics[i].partitions[k].partition_index;
+			t->partitions[k].error_code = op->v[at].error;
+		}
+	}
+	answer(q, &a);
+}
+
+/* ---- OffsetFetch ---------------------------------------------------------------------------- */
+
+typedef struct offset_fetch_response_offset_fetch_response_group fetched_group;
+typedef struct offset_fetch_response_offset_fetch_response_topics fetched_topic;
+typedef struct offset_fetch_response_offset_fetch_response_partitions fetched_part;
+
+struct fetch_all {			/* collects the offsets of a group, one topic after the other */
+	struct greq *q;
+	fetched_group *g;
+	int32_t topics_cap, parts_cap;
+	bool full;
+};
+
+static void *grown(struct greq *q, void *old, int32_t n, int32_t *cap, size_t size)
+{
+	if (n < *cap)
+		return old;
+	int32_t want = *cap ? *cap * 2 : 8;
+	void *v = arena_array(&q->arena, (size_t)want, size);
+
+	if (v && n)
+		memcpy(v, old, (size_t)n * size);
+	*cap = want;
+	return v;
+}
+
+static void fill(fetched_part *to, int32_t partition, const struct offset_found *f)
+{
+	*to = (fetched_part){ .partition_index = partition, .committed_offset = f->offset,
+			      .committed_leader_epoch = f->leader_epoch, .metadata = f->metadata };
+}
+
+static void on_offset(void *ctx, struct str topic, const struct uuid *id, int32_t partition,
+		      const struct offset_found *f)
+{
+	struct fetch_all *x = ctx;
+	fetched_topic *t = x->g->topics_n ? &x->g->topics[x->g->topics_n - 1] : NULL;
+	struct uuid now = *id;
+	struct str name = topic;
+
+	if (x->full)
+		return;
+	if (x->q->version >= 10) {	/* the answer names topics by id only */
+		now = (struct uuid){ { 0 } };
+		int16_t e = resolve(x->q, &name, &now, 0);
+
+		if (e || (!uuid_is_zero(id) && !uuid_eq(id, &now)))
+			return;
+	}
+	if (!t || !str_eq(t->name, topic)) {
+		x->g->topics = grown(x->q, x->g->topics, x->g->topics_n, &x->topics_cap, sizeof *t);
+		if (!x->g->topics) {
+			x->full = true;
+			x->g->topics_n = 0;
+			return;
+		}
+		t = &x->g->topics[x->g->topics_n++];
+		wire_init(&wire_offset_fetch_response_offset_fetch_response_topics, t);
+		t->name = topic;
+		t->topic_id = now;
+		x->parts_cap = 0;
+	}
+	t->partitions = grown(x->q, t->partitions, t->partitions_n, &x->parts_cap, sizeof *t->partitions);
+	if (!t->partitions) {
+		x->full = true;
+		t->partitions_n = 0;
+		return;
+	}
+	fill(&t->partitions[t->partitions_n++], partition, f);
+}
+
+/* One topic that was asked for. */
+static bool fetch_topic(struct greq *q, struct gshard *sh, struct str group, struct str name, struct uuid id,
+			const int32_t *parts, int32_t n, int16_t error, fetched_topic *to)
+{
+	int16_t e = resolve(q, &name, &id, 0);
+	bool by_id = q->version >= 10;
+
+	wire_init(&wire_offset_fetch_response_offset_fetch_response_topics, to);
+	to->name = name;
+	to->topic_id = id;
+	to->partitions_n = n > 0 ? n : 0;
+	to->partitions = room(q, n, sizeof *to->partitions);
+	if (!to->partitions)
+		return false;
+	for (int32_t i = 0; i < to->partitions_n; i++) {
+		struct offset_found f = { -1, -1, STR("") };
+
+		if (sh && !(by_id && e))
+			shard_offset(sh->s, group, name, &id, parts[i], &f);
+		fill(&to->partitions[i], parts[i], &f);
+		to->partitions[i].error_code = by_id && e == KAFKA_UNKNOWN_TOPIC_ID ? e : error;
+	}
+	return true;
+}
+
+/* v8+: groups; before: one group, reshaped at the end. */
+static bool fetch_group(struct greq *q, struct str group, fetched_group *g, bool all, int32_t n,
+			const struct offset_fetch_request_offset_fetch_request_topics *by8,
+			const struct offset_fetch_request_offset_fetch_request_topic *by1)
+{
+	int16_t e;
+	struct gshard *sh = groups_shard(q->p, group, &e);
+	struct fetch_all x = { .q = q, .g = g };
+
+	wire_init(&wire_offset_fetch_response_offset_fetch_response_group, g);
+	g->group_id = group;
+	g->error_code = e;
+	if (sh)
+		groups_barrier(q, sh);
+	if (e && q->version >= 2)
+		return true;
+	if (all) {
+		if (sh)
+			shard_offsets_each(sh->s, group, on_offset, &x);
+		return !x.full;
+	}
+	g->topics = room(q, n, sizeof *g->topics);
+	for (int32_t i = 0; g->topics && i < n; i++) {
+		struct uuid none = { { 0 } };
+
+		if (!(by8 ? fetch_topic(q, sh, group, by8[i].name, by8[i].topic_id, by8[i].partition_indexes,
+					by8[i].partition_indexes_n, e, &g->topics[i])
+			  : fetch_topic(q, sh, group, by1[i].name, none, by1[i].partition_indexes,
+					by1[i].partition_indexes_n, e, &g->topics[i])))
+			return false;
+	}
+	g->topics_n = g->topics ? n : 0;
+	return g->topics != NULL;
+}
+
+static bool reshape(struct greq *q, const fetched_group *g, struct offset_fetch_response *a)
+{
+	a->error_code = q->version >= 2 ? g->error_code : KAFKA_NONE;
+	a->topics_n = g->topics_n;
+	a->topics = room(q, g->topics_n, sizeof *a->topics);
+	for (int32_t i = 0; a->topics && i < g->topics_n; i++) {
+		struct offset_fetch_response_offset_fetch_response_topic *t = &a->topics[i];
+
+		t->name = g->topics[i].name;
+		t->partitions_n = g->topics[i].partitions_n;
+		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
+		if (!t->partitions)
+			return false;
+		for (int32_t k = 0; k < t->partitions_n; k++) {
+			const fetched_part *f = &g->topics[i].partitions[k];
+
+			t->partitions[k].partition_index = f->partition_index;
+			t->partitions[k].committed_offset = f->committed_offset;
+			t->partitions[k].committed_leader_epoch = f->committed_leader_epoch;
+			t->partitions[k].metadata = f->metadata;
+			t->partitions[k].error_code = f->error_code;
+		}
+	}
+	return a->topics != NULL;
+}
+
+static void offset_fetch(struct greq *q)
+{
+	const struct offset_fetch_request *m = q->msg;
+	struct offset_fetch_response a;
+	int32_t n = q->version >= 8 ? (m->groups_n > 0 ? m->groups_n : 0) : 1;
+	fetched_group *g = room(q, n, sizeof *g);
+	bool ok = g != NULL;
+
+	wire_init(&wire_offset_fetch_response, &a);
+	if (q->version >= 8) {
+		for (int32_t i = 0; ok && i < n; i++)
+			ok = fetch_group(q, m->groups[i].group_id, &g[i], m->groups[i].topics_n < 0,
+					 m->groups[i].topics_n, m->groups[i].topics, NULL);
+		a.groups = g;
+		a.groups_n = n;
+	} else if (ok) {
+		ok = fetch_group(q, m->group_id, g, m->topics_n < 0, m->topics_n, NULL, m->topics) &&
+		     reshape(q, g, &a);
+	}
+	if (ok)
+		answer(q, &a);
+	else
+		groups_close(q);
+}
+
+/* ---- DescribeGroups, ListGroups, DeleteGroups ------------------------------------------------- */
+
+static struct str cat(struct greq *q, const char *before, struct str id, const char *after)
+{
+	size_t a = strlen(before), b = id.len > 0 ? (size_t)id.len : 0, c = strlen(after);
+	char *p = arena_alloc(&q->arena, a + b + c + 1);
+
+	if (!p)
+		return STR_NULL;
+	memcpy(p, before, a);
+	if (b)
+		memcpy(p + a, id.p, b);
+	memcpy(p + a + b, after, c);
+	return (struct str){ p, (int32_t)(a + b + c) };
+}
+
+static void describe_one(struct greq *q, struct str id, bool operations,
+			 struct describe_groups_response_described_group *g)
+{
+	int16_t e;
+	struct gshard *sh = groups_shard(q->p, id, &e);
+	struct describe_answer d = { .state = "", .protocol_type = STR(""), .protocol = STR("") };
+
+	wire_init(&wire_describe_groups_response_described_group, g);
+	g->group_id = id;
+	g->error_code = e;
+	if (sh) {
+		groups_barrier(q, sh);
+		shard_describe(sh->s, id, &q->arena, &d);
+		if (d.error != GE_GROUP_NOT_FOUND) {
+			g->error_code = d.error;
+		} else if (q->version >= 6) {	/* before: no error, only "Dead" (trap 76) */
+			g->error_code = d.error;
+			g->error_message = cat(q, "Group ", id, " not found.");
+		}
+	}
+	g->group_state = str_of(d.state);
+	g->protocol_type = d.protocol_type;
+	g->protocol_data = d.protocol;
+	if (operations && sh)
+		g->authorized_operations = GROUP_OPERATIONS;
+	g->members = room(q, d.n, sizeof *g->members);
+	for (int32_t i = 0; g->members && i < d.n; i++) {
+		struct describe_groups_response_described_group_member *m = &g->members[i];
+
+		m->member_id = d.v[i].id;
+		m->group_instance_id = d.v[i].instance;
+		m->client_id = d.v[i].client_id;
+		m->client_host = d.v[i].client_host;
+		m->member_metadata = d.v[i].metadata;
+		m->member_assignment = d.v[i].assignment;
+	}
+	g->members_n = g->members ? d.n : 0;
+}
+
+static void describe_groups(struct greq *q)
+{
+	const struct describe_groups_request *m = q->msg;
+	struct describe_groups_response a;
+
+	wire_init(&wire_describe_groups_response, &a);
+	a.groups = room(q, m->groups_n, sizeof *a.groups);
+	a.groups_n = a.groups && m->groups_n > 0 ? m->groups_n : 0;
+	for (int32_t i = 0; i < a.groups_n; i++)
+		describe_one(q, m->groups[i], m->include_authorized_operations, &a.groups[i]);
+	answer(q, &a);
+}
+
+struct listing {
+	struct greq *q;
+	struct list_groups_response a;
+	int32_t cap;
+	bool full;
+};
+
+static bool same_letters(struct str a, const char *b)
+{
+	size_t n = strlen(b);
+
+	if (a.len < 0 || (size_t)a.len != n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char x = a.p[i], y = b[i];
+
+		x = x >= 'A' && x <= 'Z' ? (char)(x + 32) : x;
+		y = y >= 'A' && y <= 'Z' ? (char)(y + 32) : y;
+		if (x != y)
+			return false;
+	}
+	return true;
+}
+
+static bool listed(const struct str *filter, int32_t n, const char *value)
+{
+	for (int32_t i = 0; i < n; i++)
+		if (same_letters(filter[i], value))
+			return true;
+	return n <= 0;
+}
+
+static void on_group(void *ctx, const struct group_about *g)
+{
+	struct listing *x = ctx;
+	const struct list_groups_request *m = x->q->msg;
+
+	if (x->full || !listed(m->states_filter, m->states_filter_n, g->state) ||
+	    !listed(m->types_filter, m->types_filter_n, g->type))
+		return;
+	x->a.groups = grown(x->q, x->a.groups, x->a.groups_n, &x->cap, sizeof *x->a.groups);
+	if (!x->a.groups) {
+		x->full = true;
+		x->a.groups_n = 0;
+		return;
+	}
+	x->a.groups[x->a.groups_n++] = (struct list_groups_response_listed_group){
+		.group_id = g->id, .protocol_type = g->protocol_type, .group_state = str_of(g->state),
+		.group_type = str_of(g->type) };
+}
+
+static void list_groups(struct greq *q)
+{
+	struct listing x = { .q = q };
+
+	wire_init(&wire_list_groups_response, &x.a);
+	for (int32_t i = 0; i < q->p->partitions; i++) {
+		struct gshard *sh = &q->p->v[i];
+
+		if (sh->state == G_LOADING)	/* the list would be incomplete */
+			x.a.error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+		if (sh->state != G_READY)
+			continue;
+		groups_barrier(q, sh);
+		shard_each(sh->s, on_group, &x);
+	}
+	if (x.a.error_code)
+		x.a.groups_n = 0;
+	answer(q, &x.a);
+}
+
+/* One group after the other: each may wait for its own partition's write. */
+static void delete_next(struct greq *q)
+{
+	const struct delete_groups_request *m = q->msg;
+	struct delete_groups_response *a = q->answer;
+
+	while (q->turn < a->results_n) {
+		int16_t e;
+		struct gshard *sh = groups_shard(q->p, m->groups_names[q->turn], &e);
+
+		if (sh) {
+			groups_run(sh, q);
+			return;
+		}
+		a->results[q->turn++].error_code = e;
+	}
+	answer(q, a);
+}
+
+static void delete_begin(struct greq *q)
+{
+	const struct delete_groups_request *m = q->msg;
+	struct delete_groups_response *a = arena_alloc(&q->arena, sizeof *a);
+	int32_t n = m->groups_names_n > 0 ? m->groups_names_n : 0;
+
+	if (a) {
+		wire_init(&wire_delete_groups_response, a);
+		a->results = room(q, n, sizeof *a->results);
+	}
+	if (!a || !a->results) {
+		groups_close(q);
+		return;
+	}
+	a->results_n = n;
+	for (int32_t i = 0; i < n; i++) {
+		wire_init(&wire_delete_groups_response_deletable_group_result, &a->results[i]);
+		a->results[i].group_id = m->groups_names[i];
+	}
+	q->answer = a;
+	delete_next(q);
+}
+
+static void deleted(struct greq *q, int16_t error)
+{
+	struct delete_groups_response *a = q->answer;
+	struct delete_groups_response_deletable_group_result *r = &a->results[q->turn++];
+
+	r->error_code = error;
+	if (q->version >= 3 && error == GE_GROUP_NOT_FOUND)
+		r->error_message = cat(q, "Group ", r->group_id, " not found.");
+	else if (q->version >= 3 && error == GE_NON_EMPTY_GROUP)
+		r->error_message = cat(q, "Group ", r->group_id, " is not empty.");
+	delete_next(q);
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------ */
+
+static struct str group_of(const struct greq *q)
+{
+	switch (q->api->key) {
+	case KAFKA_JOIN_GROUP:
+		return ((const struct join_group_request *)q->msg)->group_id;
+	case KAFKA_SYNC_GROUP:
+		return ((const struct sync_group_request *)q->msg)->group_id;
+	case KAFKA_HEARTBEAT:
+		return ((const struct heartbeat_request *)q->msg)->group_id;
+	case KAFKA_LEAVE_GROUP:
+		return ((const struct leave_group_request *)q->msg)->group_id;
+	case KAFKA_OFFSET_COMMIT:
+		return ((const struct offset_commit_request *)q->msg)->group_id;
+	case KAFKA_OFFSET_DELETE:
+		return ((const struct offset_delete_request *)q->msg)->group_id;
+	default:
+		return STR_NULL;
+	}
+}
+
+void api_group_begin(struct greq *q)
+{
+	switch (q->api->key) {
+	case KAFKA_FIND_COORDINATOR:
+		find_coordinator(q);
+		return;
+	case KAFKA_OFFSET_FETCH:
+		offset_fetch(q);
+		return;
+	case KAFKA_DESCRIBE_GROUPS:
+		describe_groups(q);
+		return;
+	case KAFKA_LIST_GROUPS:
+		list_groups(q);
+		return;
+	case KAFKA_DELETE_GROUPS:
+		delete_begin(q);
+		return;
+	case KAFKA_JOIN_GROUP:
+	case KAFKA_SYNC_GROUP:
+	case KAFKA_HEARTBEAT:
+	case KAFKA_LEAVE_GROUP:
+	case KAFKA_OFFSET_COMMIT:
+	case KAFKA_OFFSET_DELETE:
+		break;
+	default:
+		groups_close(q);
+		return;
+	}
+	int16_t e;
+	struct gshard *sh = groups_shard(q->p, group_of(q), &e);
+
+	if (sh)
+		groups_run(sh, q);
+	else if (q->api->key == KAFKA_HEARTBEAT && e == GE_LOAD_IN_PROGRESS)
+		heartbeat_reply(q, KAFKA_NONE);		/* the member stays (its session starts anew) */
+	else
+		api_group_fail(&q->p->port, &q->call->call, e);
+}
+
+void api_group_run(struct greq *q, struct gshard *sh)
+{
+	switch (q->api->key) {
+	case KAFKA_JOIN_GROUP:
+		join_run(q, sh);
+		return;
+	case KAFKA_SYNC_GROUP:
+		sync_run(q, sh);
+		return;
+	case KAFKA_HEARTBEAT: {
+		const struct heartbeat_request *m = q->msg;
+
+		shard_heartbeat(sh->s, &q->call->call, &(struct heartbeat_op){
+			m->group_id, m->member_id, m->group_instance_id, m->generation_id });
+		return;
+	}
+	case KAFKA_LEAVE_GROUP:
+		leave_run(q, sh);
+		return;
+	case KAFKA_OFFSET_COMMIT:
+		commit_run(q, sh);
+		return;
+	case KAFKA_OFFSET_DELETE:
+		delete_offsets_run(q, sh);
+		return;
+	case KAFKA_DELETE_GROUPS:
+		shard_delete(sh->s, &q->call->call,
+			     ((const struct delete_groups_request *)q->msg)->groups_names[q->turn]);
+		return;
+	default:
+		groups_close(q);
+	}
+}
+
+static struct gcall *call_of(struct group_call *c)
+{
+	return (struct gcall *)(void *)((char *)c - offsetof(struct gcall, call));
+}
+
+/* The partition whose state the answer shows. */
+static void barrier(struct greq *q)
+{
+	struct str group = q->api->key == KAFKA_DELETE_GROUPS
+		? ((const struct delete_groups_request *)q->msg)->groups_names[q->turn] : group_of(q);
+	int16_t e;
+	struct gshard *sh = groups_shard(q->p, group, &e);
+
+	if (sh)
+		groups_barrier(q, sh);
+}
+
+void api_group_reply(struct group_port *port, struct group_call *c, const void *response)
+{
+	struct greq *q = call_of(c)->q;
+	(void)port;
+
+	if (q->api->key == KAFKA_HEARTBEAT) {
+		heartbeat_reply(q, *(const int16_t *)response);
+		return;
+	}
+	barrier(q);
+	switch (q->api->key) {
+	case KAFKA_JOIN_GROUP:
+		join_reply(q, response);
+		return;
+	case KAFKA_SYNC_GROUP:
+		sync_reply(q, response);
+		return;
+	case KAFKA_LEAVE_GROUP:
+		leave_reply(q, response, KAFKA_NONE);
+		return;
+	case KAFKA_OFFSET_COMMIT:
+		commit_reply(q, response, KAFKA_NONE);
+		return;
+	case KAFKA_OFFSET_DELETE:
+		delete_offsets_reply(q, response, KAFKA_NONE);
+		return;
+	case KAFKA_DELETE_GROUPS:
+		deleted(q, *(const int16_t *)response);
+		return;
+	default:
+		groups_close(q);
+	}
+}
+
+void api_group_fail(struct group_port *port, struct group_call *c, int16_t error)
+{
+	struct greq *q = call_of(c)->q;
+	(void)port;
+
+	switch (q->api->key) {
+	case KAFKA_JOIN_GROUP:
+		join_reply(q, &(struct join_answer){ .error = error, .generation = -1, .protocol_type = STR_NULL,
+			.protocol = STR_NULL, .leader = STR(""),
+			.member = ((const struct join_group_request *)q->msg)->member_id });
+		return;
+	case KAFKA_SYNC_GROUP:
+		sync_reply(q, &(struct sync_answer){ .error = error, .protocol_type = STR_NULL,
+			.protocol = STR_NULL, .assignment = { (const uint8_t *)"", 0 } });
+		return;
+	case KAFKA_HEARTBEAT:
+		heartbeat_reply(q, error);
+		return;
+	case KAFKA_LEAVE_GROUP:
+		leave_reply(q, NULL, error);
+		return;
+	case KAFKA_OFFSET_COMMIT:
+		/* A record above the limit of the log has a code of its own here. */
+		commit_reply(q, NULL, error == GE_UNKNOWN ? GE_INVALID_COMMIT_SIZE : error);
+		return;
+	case KAFKA_OFFSET_DELETE:
+		delete_offsets_reply(q, NULL, error);
+		return;
+	case KAFKA_DELETE_GROUPS:
+		deleted(q, error);
+		return;
+	default:
+		groups_close(q);
+	}
+}
