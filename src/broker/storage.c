@@ -1,0 +1,391 @@
+/*
+ * storage.c - the storage process: opens and recovers replicas, syncs what was appended, deletes what
+ * is too old, writes checkpoints, removes deleted replicas. It serves nobody, so it may wait.
+ *
+ * Group commit: at most one sync job a partition is in flight, many partitions at once (the disk
+ * port's threads); the next job of a partition starts when its last one ended and takes everything
+ * appended meanwhile.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/conf.h"
+#include "base/mem.h"
+#include "broker/role.h"
+#include "meta/image.h"
+
+#define TICK_US 500000
+#define CHECKPOINT_TICKS 10		/* 5 s */
+
+struct job {				/* one partition's sync in flight */
+	struct storage *st;
+	uint32_t slot;
+	struct part_sync sync;
+	struct disk_op ops[PART_SYNC_FILES + 1];
+	int pending, err;
+};
+
+struct slot {
+	struct job *job;		/* NULL: no sync in flight */
+	bool again;			/* appended while the job ran */
+	bool watched;			/* part_wait_end() was called */
+	bool warned;
+};
+
+struct storage {
+	struct role_env *env;
+	struct image *im;
+	uint64_t im_gen;
+	struct slot *slots;
+	uint32_t n_slots;
+	bool clean_start, ready, draining;
+	uint64_t ticks, retention_ticks;
+	struct loop_timer tick;
+	char *garbage[256];
+	struct disk_op unlink_op;
+	int n_garbage;
+	bool unlinking;
+};
+
+static struct slot *slot_of(struct storage *st, uint32_t slot)
+{
+	if (slot >= st->n_slots) {
+		uint32_t n = st->n_slots ? st->n_slots : 64;
+
+		while (n <= slot)
+			n *= 2;
+		st->slots = mem_resize(st->slots, sizeof(struct slot) * n);
+		memset(st->slots + st->n_slots, 0, sizeof(struct slot) * (n - st->n_slots));
+		st->n_slots = n;
+	}
+	return &st->slots[slot];
+}
+
+static void image_refresh(struct storage *st)
+{
+	struct role_env *env = st->env;
+	uint64_t gen = atomic_load(bell_word(env->bells, BELL_IMAGE_GEN));
+	struct image *im;
+
+	if (gen == st->im_gen || env->image_map(env, &im) != OK)
+		return;
+	if (st->im)
+		env->image_unmap(env, st->im);
+	st->im = im;
+	st->im_gen = gen;
+}
+
+/* Settings of the topic that a slot belongs to; false: not in the image. */
+static bool conf_of(struct storage *st, uint32_t slot, struct part_conf *ret, struct image_topic *ret_topic)
+{
+	struct part_key key;
+
+	part_slot_key(st->env->table, slot, &key);
+	if (!st->im || !image_topic_by_id(st->im, &key.topic_id, ret_topic))
+		return false;
+	*ret = (struct part_conf){
+		.segment_bytes = (uint64_t)ret_topic->conf.segment_bytes,
+		.segment_ms = (uint64_t)ret_topic->conf.segment_ms,
+		.segment_jitter_ms = (uint64_t)ret_topic->conf.segment_jitter_ms,
+		.index_interval_bytes = (uint32_t)ret_topic->conf.index_interval_bytes,
+		.max_producer_age_ms = (uint32_t)conf_int(st->env->conf, "producer.id.expiration.ms"),
+		.durability = (enum part_durability)ret_topic->conf.durability,
+	};
+	return true;
+}
+
+static void say(struct storage *st, uint32_t slot, const char *what, int err, const char *hint)
+{
+	struct part_key key;
+	char line[400];
+
+	part_slot_key(st->env->table, slot, &key);
+	snprintf(line, sizeof line, "%s-%d: %s", key.topic, key.partition, err_text(err));
+	st->env->log(st->env, 3, what, line, hint);
+}
+
+/* ---- syncs ---- */
+
+static void sync_start(struct storage *st, uint32_t slot);
+
+static void sync_finish(struct job *j)
+{
+	struct storage *st = j->st;
+	struct slot *s = slot_of(st, j->slot);
+	struct image_topic topic;
+	struct part_conf conf = { .durability = PART_QUORUM };
+	uint64_t wake = 0;
+
+	if (j->err != OK) {
+		say(st, j->slot, "a log could not be synced; the replica is offline", j->err,
+		    "Replace the disk, then restart the broker.");
+		part_offline(st->env->table, j->slot, &wake);
+	} else {
+		conf_of(st, j->slot, &conf, &topic);
+		int err = part_synced(st->env->table, j->slot, j->sync.gen, j->sync.end, &conf, &wake);
+
+		(void)err;	/* truncated or deleted meanwhile: nothing to tell anybody */
+	}
+	bell_mark_mask(st->env->bells, wake, j->slot);
+	part_sync_end(st->env->table, &j->sync);
+	s->job = NULL;
+	uint32_t slot = j->slot;
+	mem_free(j);
+	if (s->again) {
+		s->again = false;
+		sync_start(st, slot);
+	}
+}
+
+static void op_done(struct disk_op *op, int err)
+{
+	struct job *j = op->buf;		/* free for us: SYNC reads nothing */
+
+	if (err != OK)
+		j->err = err;
+	if (--j->pending == 0)
+		sync_finish(j);
+}
+
+static void sync_start(struct storage *st, uint32_t slot)
+{
+	struct slot *s = slot_of(st, slot);
+	struct disk *disk = st->env->disk;
+
+	if (s->job) {
+		s->again = true;
+		return;
+	}
+	struct job *j = mem_alloc(sizeof *j);
+	j->st = st;
+	j->slot = slot;
+	if (part_sync_begin(st->env->table, slot, &j->sync) != OK || (j->sync.n_files == 0 && !j->sync.dir)) {
+		part_sync_end(st->env->table, &j->sync);
+		mem_free(j);
+		return;
+	}
+	s->job = j;
+	j->pending = j->sync.n_files + j->sync.dir;
+	for (int i = 0; i < j->sync.n_files; i++) {
+		j->ops[i] = (struct disk_op){ .what = DISK_SYNC, .file = j->sync.file[i], .buf = j, .done = op_done };
+		disk->calls->submit(disk, &j->ops[i]);
+	}
+	if (j->sync.dir) {
+		struct disk_op *op = &j->ops[PART_SYNC_FILES];
+
+		*op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = j->sync.dir_path, .buf = j, .done = op_done };
+		disk->calls->submit(disk, op);
+	}
+}
+
+/* ---- life of replicas ---- */
+
+static void look_at(struct storage *st, uint32_t slot)
+{
+	struct role_env *env = st->env;
+	struct slot *s = slot_of(st, slot);
+	int err;
+
+	switch (part_slot_state(env->table, slot)) {
+	case PART_OPENING:
+		err = part_slot_recover(env->table, slot, st->clean_start);
+		if (err != OK && err != E_AGAIN && !s->warned) {
+			s->warned = true;
+			say(st, slot, "a replica could not be opened", err, NULL);
+		}
+		bell_nudge(env->bells, PROC_AGENT);
+		for (int i = 0; i < env->workers; i++)
+			bell_mark(env->bells, (unsigned)i, slot);
+		for (int i = 0; i < env->groups; i++)
+			bell_mark(env->bells, PROC_GROUPS + (unsigned)i, slot);
+		if (part_slot_state(env->table, slot) != PART_ONLINE)
+			return;
+		/* fall through */
+	case PART_ONLINE:
+		if (!s->watched) {
+			s->watched = true;
+			part_wait_end(env->table, slot);
+		}
+		sync_start(st, slot);
+		return;
+	case PART_DELETING:
+		if (s->job)
+			return;		/* looked at again at the next tick */
+		err = part_slot_reap(env->table, slot);
+		if (err != OK && err != E_AGAIN && !s->warned) {
+			s->warned = true;
+			say(st, slot, "a deleted replica could not be removed", err, NULL);
+		}
+		s->watched = false;
+		return;
+	case PART_FREE:
+	case PART_OFFLINE:
+		return;
+	}
+}
+
+static void look_at_all(struct storage *st)
+{
+	for (uint32_t i = 0; i < part_slots_end(st->env->table); i++)
+		look_at(st, i);
+}
+
+/* ---- retention ---- */
+
+static void unlink_next(struct storage *st);
+
+static void unlinked(struct disk_op *op, int err)
+{
+	struct storage *st = op->buf;
+
+	(void)err;		/* it is looked for again at the next run */
+	mem_free(st->garbage[--st->n_garbage]);
+	st->unlinking = false;
+	unlink_next(st);
+}
+
+static void unlink_next(struct storage *st)
+{
+	if (st->unlinking || st->n_garbage == 0)
+		return;
+	st->unlinking = true;
+	st->unlink_op = (struct disk_op){ .what = DISK_UNLINK, .path = st->garbage[st->n_garbage - 1],
+					  .buf = st, .done = unlinked };
+	st->env->disk->calls->submit(st->env->disk, &st->unlink_op);
+}
+
+static void on_garbage(void *ctx, const char *path)
+{
+	struct storage *st = ctx;
+
+	for (int i = 0; i < st->n_garbage; i++)
+		if (strcmp(st->garbage[i], path) == 0)
+			return;
+	if (st->n_garbage < 256 && !st->unlinking)
+		st->garbage[st->n_garbage++] = mem_strdup(path, strlen(path));
+}
+
+static void retention(struct storage *st)
+{
+	struct part_table *t = st->env->table;
+	int64_t now = st->env->clock->wall_ms(st->env->clock);
+
+	for (uint32_t i = 0; i < part_slots_end(t); i++) {
+		struct image_topic topic;
+		struct part_conf conf;
+		uint64_t bytes, wake = 0;
+
+		if (part_slot_state(t, i) != PART_ONLINE || !conf_of(st, i, &conf, &topic))
+			continue;
+		struct part_retention keep = {
+			.retention_ms = topic.conf.retention_ms,
+			.retention_bytes = topic.conf.retention_bytes,
+			.del = (topic.conf.cleanup & 1) != 0,
+		};
+		int err = part_roll_if_due(t, i, &conf, now, &wake);
+
+		bell_mark_mask(st->env->bells, wake, i);
+		wake = 0;
+		err = part_retain(t, i, &conf, &keep, now, on_garbage, st, &bytes, &wake);
+		bell_mark_mask(st->env->bells, wake, i);
+		if (err != OK && err != E_AGAIN && err != E_NOENT)
+			say(st, i, "retention failed", err, NULL);
+	}
+	unlink_next(st);
+}
+
+static void tick(struct loop_timer *timer)
+{
+	struct storage *st = timer->user;
+	struct role_env *env = st->env;
+
+	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
+	image_refresh(st);
+	look_at_all(st);
+	part_files_trim(env->table);
+	if (++st->ticks % CHECKPOINT_TICKS == 0) {
+		int err = part_checkpoint(env->table, false);
+
+		if (err != OK)
+			env->log(env, 3, "checkpoint failed", err_text(err), NULL);
+	}
+	if (st->ticks % st->retention_ticks == 0)
+		retention(st);
+	env->loop->calls->timer_set(env->loop, timer, TICK_US);
+}
+
+static bool idle(struct storage *st)
+{
+	for (uint32_t i = 0; i < st->n_slots; i++)
+		if (st->slots[i].job)
+			return false;
+	return !st->unlinking;
+}
+
+static int turn(void *ctx)
+{
+	struct storage *st = ctx;
+	struct role_env *env = st->env;
+
+	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
+	if (!st->draining || !idle(st))
+		return 0;
+	int err = part_checkpoint(env->table, true);
+
+	if (err == OK)
+		atomic_store(bell_word(env->bells, BELL_CLEAN), 1);
+	env->loop->calls->stop(env->loop, err == OK ? 0 : 1);
+	return 0;
+}
+
+void storage_wake(struct role_env *env)
+{
+	struct storage *st = env->role;
+	bool all = false;
+
+	image_refresh(st);
+	for (uint32_t slot; (slot = bell_take(env->bells, &all)) != UINT32_MAX;)
+		look_at(st, slot);
+	if (all)
+		look_at_all(st);
+}
+
+void storage_drain(struct role_env *env)
+{
+	struct storage *st = env->role;
+
+	look_at_all(st);
+	st->draining = true;
+}
+
+int storage_start(struct role_env *env)
+{
+	struct storage *st = mem_alloc(sizeof *st);
+
+	st->env = env;
+	env->role = st;
+	int err = part_checkpoint_load(env->table, &st->clean_start);
+	if (err != OK && err != E_NOENT) {
+		env->log(env, 3, "the checkpoint of the log directory cannot be used", err_text(err), NULL);
+		if (err == E_FOREIGN)
+			return err;
+	}
+	for (uint32_t i = 0; i < part_slots_end(env->table); i++)
+		if (part_slot_state(env->table, i) == PART_ONLINE) {
+			err = part_slot_check(env->table, i);
+			if (err != OK)
+				say(st, i, "a record of the partition table is recovered from its files", err, NULL);
+		}
+	image_refresh(st);
+	look_at_all(st);
+	st->retention_ticks = (uint64_t)conf_int(env->conf, "log.retention.check.interval.ms") * 1000 / TICK_US;
+	if (st->retention_ticks == 0)
+		st->retention_ticks = 1;
+	st->tick.fire = tick;
+	st->tick.user = st;
+	env->loop->calls->timer_set(env->loop, &st->tick, TICK_US);
+	env->loop->calls->turn_hook(env->loop, turn, st);
+	env->ready(env);
+	return OK;
+}
