@@ -77,6 +77,8 @@ enum bell_word {
 	BELL_DRAINING,		/* 1: the supervisor asks everyone to finish */
 	BELL_RESTARTS,		/* children that died and were replaced, all roles */
 	BELL_TABLE_GEN,		/* generation of the partition table in use; 0: none yet */
+	BELL_RESTARTS_ROLE,	/* + enum super_role: the same by role */
+	BELL_RESTARTS_ROLE_LAST = BELL_RESTARTS_ROLE + 7,
 	BELL_CLEAN,		/* 1: the storage process wrote a clean checkpoint */
 	BELL_WORDS = 64
 };

@@ -1,0 +1,509 @@
+/*
+ * main_role.c - one child of the supervisor: makes the ports over the operating system, fills the
+ * role's environment, attaches the partition table, and runs the role's loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/host.h"
+#include "broker/role.h"
+#include "log/log.h"
+#include "meta/image.h"
+#include "os/clock_os.h"
+#include "os/disk_os.h"
+#include "os/lock_os.h"
+#include "os/log_os.h"
+#include "os/net_os.h"
+#include "os/shm_os.h"
+
+#define TABLE_POLL_US 2000
+#define WARM_THREADS 8
+#define SYNC_THREADS 16
+#define IMAGES_KEPT 4
+
+struct runner;
+
+struct role_calls {
+	const char *name;
+	int (*start)(struct role_env *env);
+	void (*wake)(struct role_env *env);
+	void (*drain)(struct role_env *env);
+};
+
+static const struct role_calls roles[] = {
+	{ "agent", agent_start, agent_wake, agent_drain },
+	{ "storage", storage_start, storage_wake, storage_drain },
+	{ "groups", groups_start, groups_wake, groups_drain },
+	{ "worker", worker_start, worker_wake, worker_drain },
+};
+
+struct mapped {				/* an image and the memory it lies in */
+	struct mapped *next;
+	struct image *im;
+	const void *mem;
+	size_t bytes;
+};
+
+struct peer_worker {			/* a connection to another worker, to hand clients over */
+	struct net_conn *conn;
+	uint32_t handed;		/* since its connection count was last looked at */
+	uint32_t seen;
+};
+
+struct runner {
+	struct role_env env;		/* first member: callbacks get &env */
+	struct host *h;
+	const struct role_calls *calls;
+	struct loop_os *loop;
+	struct bell_port bell_port;
+	char name[32];
+	int table_fd;
+	bool started;
+	struct mapped *images;
+	struct loop_timer poll;
+	struct role_listener listeners[CONF_LISTENERS_MAX];
+	char names[CONF_LISTENERS_MAX][2][64];
+	struct peer_worker peers[PROC_WORKERS_MAX];
+};
+
+static void ring(struct bell_port *b, unsigned proc)
+{
+	uint64_t one = 1;
+
+	(void)b;
+	if (write(FD_EVENT + (int)proc, &one, sizeof one) < 0)
+		return;
+}
+
+static void env_log(struct role_env *env, int level, const char *msg, const char *detail, const char *hint)
+{
+	log_os(((struct runner *)env)->name, (enum log_level)level, msg, detail, hint);
+}
+
+static void env_ready(struct role_env *env)
+{
+	env_log(env, LOG_OS_INFO, "ready", NULL, NULL);
+}
+
+/* ---- images ---- */
+
+static void image_path(struct runner *r, uint64_t gen, char *ret, size_t cap)
+{
+	snprintf(ret, cap, "%s/image-%llu", r->h->run_dir, (unsigned long long)gen);
+}
+
+static int image_map(struct role_env *env, struct image **ret)
+{
+	struct runner *r = (struct runner *)env;
+	char path[600];
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t gen = atomic_load(bell_word(env->bells, BELL_IMAGE_GEN));
+		struct mapped *m = mem_alloc(sizeof *m);
+
+		image_path(r, gen, path, sizeof path);
+		if (gen != 0 && shm_map_ro(path, &m->mem, &m->bytes) == OK) {
+			int err = image_open(m->mem, m->bytes, &m->im);
+
+			if (err == OK) {
+				m->next = r->images;
+				r->images = m;
+				*ret = m->im;
+				return OK;
+			}
+			shm_unmap(m->mem, m->bytes);
+			mem_free(m);
+			return err;
+		}
+		mem_free(m);	/* replaced in between: look again */
+	}
+	return E_AGAIN;
+}
+
+static void image_unmap(struct role_env *env, struct image *im)
+{
+	struct runner *r = (struct runner *)env;
+
+	for (struct mapped **at = &r->images; *at; at = &(*at)->next)
+		if ((*at)->im == im) {
+			struct mapped *m = *at;
+
+			*at = m->next;
+			image_close(im);
+			shm_unmap(m->mem, m->bytes);
+			mem_free(m);
+			return;
+		}
+}
+
+static int image_publish(struct role_env *env, const void *block, size_t bytes)
+{
+	struct runner *r = (struct runner *)env;
+	uint64_t gen = atomic_load(bell_word(env->bells, BELL_IMAGE_GEN)) + 1;
+	char path[600];
+
+	image_path(r, gen, path, sizeof path);
+	int err = shm_write(path, block, bytes);
+	if (err != OK)
+		return err;
+	atomic_store(bell_word(env->bells, BELL_IMAGE_GEN), gen);
+	if (gen > IMAGES_KEPT) {
+		image_path(r, gen - IMAGES_KEPT, path, sizeof path);
+		unlink(path);
+	}
+	for (int i = 0; i < env->workers; i++)
+		bell_nudge(env->bells, (unsigned)i);
+	for (int i = 0; i < env->groups; i++)
+		bell_nudge(env->bells, PROC_GROUPS + (unsigned)i);
+	bell_nudge(env->bells, PROC_STORAGE);
+	return OK;
+}
+
+/* ---- the partition table ---- */
+
+static int table_grow(void *ctx, uint64_t off, uint64_t len)
+{
+	return shm_grow(((struct runner *)ctx)->table_fd, off, len);
+}
+
+static int table_attach(struct runner *r, const struct part_id *id, void *mem)
+{
+	return part_table_attach(mem, id, r->env.proc, r->env.disk, r->env.lock, r->h->log_dir, table_grow, r,
+				 &r->env.table);
+}
+
+static int table_make(struct runner *r, struct part_id *id, const char *path)
+{
+	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
+	struct log_dir_meta meta;
+	void *mem;
+	int err = log_dir_meta_read(r->env.disk, r->h->log_dir, &meta);
+
+	if (err != OK)
+		return err;
+	unlink(path);
+	meta.table_generation++;
+	id->generation = meta.table_generation;
+	err = log_dir_meta_write(r->env.disk, r->h->log_dir, &meta);
+	if (err == OK)
+		err = shm_map(path, part_table_bytes(&lim), true, &mem, &r->table_fd);
+	if (err == OK)
+		err = part_table_format(mem, &lim, id, r->env.lock, table_grow, r);
+	return err == OK ? table_attach(r, id, mem) : err;
+}
+
+static int table_open(struct role_env *env, const struct part_id *id, bool *ret_fresh)
+{
+	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
+	struct runner *r = (struct runner *)env;
+	struct part_id want = *id;
+	char path[600], id_path[600];
+	void *mem;
+
+	snprintf(path, sizeof path, "%s/table", r->h->run_dir);
+	snprintf(id_path, sizeof id_path, "%s/table.id", r->h->run_dir);
+	*ret_fresh = false;
+	int err = access(path, F_OK) == 0 ? shm_map(path, part_table_bytes(&lim), false, &mem, &r->table_fd) : E_NOENT;
+	if (err == OK)
+		err = table_attach(r, &want, mem);
+	if (err != OK) {
+		if (err != E_NOENT)
+			env_log(env, LOG_OS_WARN, "the partition table cannot be trusted and is made anew",
+				err_text(err), NULL);
+		err = table_make(r, &want, path);
+		*ret_fresh = true;
+	}
+	if (err == OK)
+		err = shm_write(id_path, &want, sizeof want);
+	if (err == OK)
+		atomic_store(bell_word(env->bells, BELL_TABLE_GEN), want.generation);
+	return err;
+}
+
+/* The other roles: attach what the agent opened. */
+static int table_follow(struct runner *r)
+{
+	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
+	const void *p;
+	struct part_id id;
+	size_t n;
+	char path[600];
+	void *mem;
+
+	snprintf(path, sizeof path, "%s/table.id", r->h->run_dir);
+	int err = shm_map_ro(path, &p, &n);
+	if (err != OK)
+		return err;
+	if (n == sizeof id)
+		memcpy(&id, p, sizeof id);
+	shm_unmap(p, n);
+	if (n != sizeof id)
+		return E_BAD;
+	snprintf(path, sizeof path, "%s/table", r->h->run_dir);
+	err = shm_map(path, part_table_bytes(&lim), false, &mem, &r->table_fd);
+	return err == OK ? table_attach(r, &id, mem) : err;
+}
+
+/* ---- accepting clients: any worker accepts, the least loaded one serves ---- */
+
+static void handed_frame(void *user, struct net_conn *c, uint8_t *frame, uint32_t len)
+{
+	struct runner *r = user;
+	int fd = r->env.net->calls->take_fd(c);
+
+	if (fd >= 0 && len == 1 && frame[0] < r->h->n_listeners)
+		worker_adopt(&r->env, fd, frame[0]);
+	else if (fd >= 0)
+		close(fd);
+	r->env.net->calls->frame_free(r->env.net, frame);
+}
+
+static void handed_close(void *user, struct net_conn *c, int err)
+{
+	struct runner *r = user;
+
+	(void)err;
+	for (int i = 0; i < PROC_WORKERS_MAX; i++)
+		if (r->peers[i].conn == c)
+			r->peers[i].conn = NULL;
+}
+
+static const struct net_events handed_events = { .on_frame = handed_frame, .on_close = handed_close };
+
+static void on_handed(void *ctx, int fd)
+{
+	struct runner *r = ctx;
+	struct net_conn *c;
+
+	must(r->env.net->calls->adopt(r->env.net, fd, &handed_events, r, 16, &c) == OK);
+}
+
+static uint32_t conns_of(struct runner *r, int worker)
+{
+	struct peer_worker *p = &r->peers[worker];
+	uint32_t n = atomic_load_explicit(&bell_load(r->env.bells, (unsigned)worker)->conns, memory_order_relaxed);
+
+	if (n != p->seen) {
+		p->seen = n;
+		p->handed = 0;
+	}
+	return n + p->handed;
+}
+
+static bool hand_over(struct runner *r, int worker, int fd, int listener)
+{
+	struct peer_worker *p = &r->peers[worker];
+	uint8_t frame[1] = { (uint8_t)listener };
+	char at[600];
+
+	if (!p->conn) {
+		snprintf(at, sizeof at, "unix:%s/worker-%d.sock", r->h->run_dir, worker);
+		if (r->env.net->calls->connect(r->env.net, at, &handed_events, r, 16, &p->conn) != OK)
+			p->conn = NULL;
+		return false;	/* this one stays here; the next goes over */
+	}
+	if (r->env.net->calls->send_fd(p->conn, fd, frame, 1) != OK)
+		return false;
+	p->handed++;
+	close(fd);
+	return true;
+}
+
+static void accepted(struct runner *r, int fd, int listener)
+{
+	int best = r->env.idx;
+
+	for (int i = 0; i < r->env.workers; i++)
+		if (conns_of(r, i) < conns_of(r, best))
+			best = i;
+	if (best == r->env.idx || !hand_over(r, best, fd, listener))
+		worker_adopt(&r->env, fd, listener);
+}
+
+struct door {
+	struct runner *r;
+	int listener;
+};
+
+static void on_accept(void *ctx, int fd)
+{
+	struct door *d = ctx;
+
+	accepted(d->r, fd, d->listener);
+}
+
+static void on_peer(void *ctx, int fd)
+{
+	struct runner *r = ctx;
+
+	if (strcmp(r->calls->name, "agent") == 0)
+		agent_peer(&r->env, fd);
+	else
+		groups_peer(&r->env, fd);
+}
+
+static void open_doors(struct runner *r)
+{
+	if (strcmp(r->calls->name, "agent") == 0)
+		net_os_accept(r->loop, FD_AGENT, on_peer, r);
+	else if (strcmp(r->calls->name, "groups") == 0)
+		net_os_accept(r->loop, FD_GROUPS + r->env.idx, on_peer, r);
+	if (strcmp(r->calls->name, "worker") != 0)
+		return;
+	net_os_accept(r->loop, FD_WORKER + r->env.idx, on_handed, r);
+	for (int i = 0; i < r->h->n_listeners; i++) {
+		struct door *d = mem_alloc(sizeof *d);
+
+		d->r = r;
+		d->listener = i;
+		net_os_accept(r->loop, FD_LISTENER + i, on_accept, d);
+	}
+}
+
+/* ---- start ---- */
+
+static void begin(struct runner *r)
+{
+	int err = r->calls->start(&r->env);
+
+	if (err < 0) {
+		env_log(&r->env, LOG_OS_ERROR, "the process cannot start", err_text(err), NULL);
+		r->env.loop->calls->stop(r->env.loop, 1);
+		return;
+	}
+	r->started = true;
+	open_doors(r);
+}
+
+static void poll_table(struct loop_timer *t)
+{
+	struct runner *r = t->user;
+	int err = E_AGAIN;
+
+	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
+	if (atomic_load(bell_word(r->env.bells, BELL_TABLE_GEN)) != 0)
+		err = table_follow(r);
+	if (err == OK)
+		begin(r);
+	else
+		r->env.loop->calls->timer_set(r->env.loop, t, TABLE_POLL_US);
+}
+
+static void on_wake(void *ctx)
+{
+	struct runner *r = ctx;
+	bool all = false;
+
+	if (r->started)
+		r->calls->wake(&r->env);
+	else
+		while (bell_take(r->env.bells, &all) != UINT32_MAX)
+			;
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct runner *r = ctx;
+
+	(void)signo;
+	if (r->started)
+		r->calls->drain(&r->env);
+	else
+		r->env.loop->calls->stop(r->env.loop, 0);
+}
+
+static void fill_env(struct runner *r, int idx)
+{
+	struct host *h = r->h;
+	struct role_env *env = &r->env;
+	const char *role = r->calls->name;
+	uint64_t seed;
+
+	os_random(&seed, sizeof seed);
+	rng_init(&env->rng, seed);
+	env->proc = strcmp(role, "agent") == 0 ? PROC_AGENT : strcmp(role, "storage") == 0 ? PROC_STORAGE :
+		    strcmp(role, "groups") == 0 ? PROC_GROUPS + (unsigned)idx : (unsigned)idx;
+	env->idx = idx;
+	env->conf = h->conf;
+	env->loop = loop_os_port(r->loop);
+	env->net = net_os_new(r->loop, UINT64_C(256) << 20);
+	env->disk = disk_os_new(r->loop, env->proc == PROC_STORAGE ? SYNC_THREADS : WARM_THREADS);
+	env->lock = lock_os();
+	env->clock = clock_os();
+	env->workers = h->workers;
+	env->groups = h->groups;
+	env->node_id = (int32_t)conf_int(h->conf, conf_is_set(h->conf, "node.id") ||
+					 !conf_is_set(h->conf, "broker.id") ? "node.id" : "broker.id");
+	env->log_dir = h->log_dir;
+	env->run_dir = h->run_dir;
+	for (int i = 0; i < h->n_listeners; i++) {
+		struct conf_listener *l = &h->listeners[i];
+
+		snprintf(r->names[i][0], sizeof r->names[i][0], "%.*s", (int)l->name.len, l->name.p);
+		snprintf(r->names[i][1], sizeof r->names[i][1], "%.*s", (int)l->protocol.len, l->protocol.p);
+		r->listeners[i] = (struct role_listener){ r->names[i][0], r->names[i][1], i };
+	}
+	env->listeners = r->listeners;
+	env->n_listeners = h->n_listeners;
+	env->image_map = image_map;
+	env->image_unmap = image_unmap;
+	env->image_publish = image_publish;
+	env->table_open = table_open;
+	env->log = env_log;
+	env->ready = env_ready;
+}
+
+int run_role(struct host *h, const char *role, int idx)
+{
+	struct runner *r = mem_alloc(sizeof *r);
+	char path[600];
+	void *mem;
+	int fd;
+
+	for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+		if (strcmp(roles[i].name, role) == 0)
+			r->calls = &roles[i];
+	if (!r->calls || idx < 0 || idx >= PROC_WORKERS_MAX)
+		return 2;
+	r->h = h;
+	r->table_fd = -1;
+	r->bell_port.ring = ring;
+	snprintf(r->name, sizeof r->name, "%s-%d", role, idx);
+	snprintf(path, sizeof path, "mb:%s", r->name);
+	prctl(PR_SET_NAME, path);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	for (int i = FD_EVENT; i <= FD_LAST; i++)
+		if (fcntl(i, F_GETFD) >= 0)
+			fcntl(i, F_SETFD, FD_CLOEXEC);
+	r->loop = loop_os_new();
+	fill_env(r, idx);
+	snprintf(path, sizeof path, "%s/pages", h->run_dir);
+	int err = shm_map(path, bell_bytes(HOST_PARTS), false, &mem, &fd);
+	if (err != OK) {
+		log_os(r->name, LOG_OS_ERROR, "cannot map the shared pages", path,
+		       "This process is started by the supervisor, not by hand.");
+		return 1;
+	}
+	r->env.bells = bell_attach(mem, bell_bytes(HOST_PARTS), r->env.proc, &r->bell_port);
+	loop_os_bell(r->loop, r->env.bells, FD_EVENT + (int)r->env.proc, on_wake, r);
+	loop_os_signal(r->loop, SIGTERM, on_signal, r);
+	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
+	if (r->env.proc == PROC_AGENT) {
+		begin(r);
+	} else {
+		r->poll.fire = poll_table;
+		r->poll.user = r;
+		r->env.loop->calls->timer_set(r->env.loop, &r->poll, 0);
+	}
+	return loop_os_run(r->loop);
+}
