@@ -21,7 +21,7 @@
 
 struct host {
 	struct conf *conf;
-	char run_dir[512], log_dir[512];
+	char run_dir[256], log_dir[256];
 	int workers, groups;
 	struct conf_listener listeners[CONF_LISTENERS_MAX];
 	int n_listeners;

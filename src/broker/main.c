@@ -3,6 +3,7 @@
  * man/moldau-broker.8
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ static int find_dirs(struct host *h, char *err)
 	const char *dirs = conf_str(h->conf, "log.dirs");
 	struct str first;
 	int32_t at = 0;
-	char rel[512];
+	char rel[PATH_MAX];
 
 	if (!dirs || !*dirs)
 		dirs = conf_str(h->conf, "log.dir");
@@ -84,6 +85,7 @@ static int find_dirs(struct host *h, char *err)
 		snprintf(err, CONF_ERR_BYTES, "log.dirs is not set");
 		return E_BAD;
 	}
+	char real[PATH_MAX];
 	struct str second;
 	if (conf_list_next(str_of(dirs), &at, &second)) {
 		snprintf(err, CONF_ERR_BYTES, "log.dirs names more than one folder; one is supported today");
@@ -91,10 +93,11 @@ static int find_dirs(struct host *h, char *err)
 	}
 	snprintf(rel, sizeof rel, "%.*s", (int)first.len, first.p);
 	int made = shm_mkdir(rel);
-	if (made != OK || !realpath(rel, h->log_dir)) {
-		snprintf(err, CONF_ERR_BYTES, "cannot use the log directory %s: %s", rel, strerror(errno));
+	if (made != OK || !realpath(rel, real) || strlen(real) >= sizeof h->log_dir) {
+		snprintf(err, CONF_ERR_BYTES, "cannot use the log directory %.200s: %s", rel, strerror(errno));
 		return E_PERM;
 	}
+	memcpy(h->log_dir, real, strlen(real) + 1);
 	choose_run_dir(h);
 	made = shm_mkdir(h->run_dir);
 	if (made != OK) {

@@ -6,6 +6,7 @@
  * port's threads); the next job of a partition starts when its last one ended and takes everything
  * appended meanwhile.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
