@@ -148,7 +148,7 @@ static void put_header(struct buf *b, int16_t key, int version, int32_t corr)
 	buf_be32(b, (uint32_t)corr);
 	buf_be16(b, sizeof CLIENT_ID - 1);
 	buf_put(b, CLIENT_ID, sizeof CLIENT_ID - 1);
-	if (kafka_request_header_version(key, (int16_t)version) >= 2)
+	if (kafka_request_header_version(kafka_api(key), (int16_t)version) >= 2)
 		buf_u8(b, 0);
 }
 
@@ -177,7 +177,7 @@ int kc_call(struct kc *k, int32_t id, int16_t key, int version, const struct wir
 		goto out;
 	err = recv_all(n->fd, head, 4, deadline);
 	uint32_t len = be32_get(head);
-	uint32_t skip = 4 + (kafka_response_header_version(key, (int16_t)version) >= 1);
+	uint32_t skip = 4 + (kafka_response_header_version(kafka_api(key), (int16_t)version) >= 1);
 	if (err == OK && (len < skip || len > ANSWER_MAX))
 		err = E_BAD;
 	if (err != OK)
