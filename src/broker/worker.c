@@ -29,7 +29,7 @@ static void image_refresh(struct worker *w)
 	int err = env->image_map(env, &im);
 	if (err != OK) {
 		if (err != E_AGAIN)
-			env->log(env, 4, "the cluster image could not be read", err_text(err), NULL);
+			env->log(env, 3, "the cluster image could not be read", err_text(err), NULL);
 		return;
 	}
 	if (w->im)
