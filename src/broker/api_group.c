@@ -7,14 +7,14 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "broker/groups.h"
+#include "broker/api_group.h"
 #include "wire/kafka_error.h"
 
 #define GROUP_OPERATIONS 3400	/* READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits */
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
-static void *room(struct greq *q, int32_t n, size_t size)
+void *api_room(struct greq *q, int32_t n, size_t size)
 {
 	return arena_array(&q->arena, n > 0 ? (size_t)n : 1, size);
 }
@@ -29,10 +29,23 @@ static void encode(struct greq *q, const void *response)
 		q->out.bad = true;
 }
 
-static void answer(struct greq *q, const void *response)
+void api_answer(struct greq *q, const void *response)
 {
 	encode(q, response);
 	groups_answer(q);
+}
+
+void *api_grown(struct greq *q, void *old, int32_t n, int32_t *cap, size_t size)
+{
+	if (n < *cap)
+		return old;
+	int32_t want = *cap ? *cap * 2 : 8;
+	void *v = arena_array(&q->arena, (size_t)want, size);
+
+	if (v && n)
+		memcpy(v, old, (size_t)n * size);
+	*cap = want;
+	return v;
 }
 
 /* ---- FindCoordinator ------------------------------------------------------------------------ */
@@ -84,7 +97,7 @@ static void find_coordinator(struct greq *q)
 	wire_init(&wire_find_coordinator_response, &a);
 	if (q->version >= 4) {
 		a.coordinators_n = m->coordinator_keys_n > 0 ? m->coordinator_keys_n : 0;
-		a.coordinators = room(q, a.coordinators_n, sizeof *a.coordinators);
+		a.coordinators = api_room(q, a.coordinators_n, sizeof *a.coordinators);
 		for (int32_t i = 0; a.coordinators && i < a.coordinators_n; i++)
 			find_one(q, m->key_type, m->coordinator_keys[i], &a.coordinators[i]);
 	} else {
@@ -95,7 +108,7 @@ static void find_coordinator(struct greq *q)
 		a.host = one.host;
 		a.port = one.port;
 	}
-	answer(q, &a);
+	api_answer(q, &a);
 }
 
 /* ---- JoinGroup, SyncGroup, Heartbeat, LeaveGroup --------------------------------------------- */
@@ -103,7 +116,7 @@ static void find_coordinator(struct greq *q)
 static void join_run(struct greq *q, struct gshard *sh)
 {
 	const struct join_group_request *m = q->msg;
-	struct group_proto *v = room(q, m->protocols_n, sizeof *v);
+	struct group_proto *v = api_room(q, m->protocols_n, sizeof *v);
 	int32_t n = v && m->protocols_n > 0 ? m->protocols_n : 0;
 
 	for (int32_t i = 0; i < n; i++)
@@ -127,20 +140,20 @@ static void join_reply(struct greq *q, const struct join_answer *j)
 	a.leader = j->leader;
 	a.skip_assignment = j->skip_assignment;
 	a.member_id = j->member;
-	a.members = room(q, j->n, sizeof *a.members);
+	a.members = api_room(q, j->n, sizeof *a.members);
 	for (int32_t i = 0; a.members && i < j->n; i++) {
 		a.members[i].member_id = j->v[i].id;
 		a.members[i].group_instance_id = j->v[i].instance;
 		a.members[i].metadata = j->v[i].metadata;
 	}
 	a.members_n = a.members ? j->n : 0;
-	answer(q, &a);
+	api_answer(q, &a);
 }
 
 static void sync_run(struct greq *q, struct gshard *sh)
 {
 	const struct sync_group_request *m = q->msg;
-	struct sync_assignment *v = room(q, m->assignments_n, sizeof *v);
+	struct sync_assignment *v = api_room(q, m->assignments_n, sizeof *v);
 	struct sync_op *op = arena_alloc(&q->arena, sizeof *op);
 
 	if (!v || !op) {
@@ -165,7 +178,7 @@ static void sync_reply(struct greq *q, const struct sync_answer *s)
 	a.protocol_type = s->protocol_type;
 	a.protocol_name = s->protocol;
 	a.assignment = s->assignment;
-	answer(q, &a);
+	api_answer(q, &a);
 }
 
 static void heartbeat_reply(struct greq *q, int16_t error)
@@ -174,7 +187,7 @@ static void heartbeat_reply(struct greq *q, int16_t error)
 
 	wire_init(&wire_heartbeat_response, &a);
 	a.error_code = error;
-	answer(q, &a);
+	api_answer(q, &a);
 }
 
 static void leave_run(struct greq *q, struct gshard *sh)
@@ -182,7 +195,7 @@ static void leave_run(struct greq *q, struct gshard *sh)
 	const struct leave_group_request *m = q->msg;
 	int32_t n = q->version < 3 ? 1 : m->members_n > 0 ? m->members_n : 0;
 	struct leave_op *op = arena_alloc(&q->arena, sizeof *op);
-	struct leave_member *v = room(q, n, sizeof *v);
+	struct leave_member *v = api_room(q, n, sizeof *v);
 
 	if (!op || !v) {
 		groups_close(q);
@@ -205,327 +218,13 @@ static void leave_reply(struct greq *q, const struct leave_op *op, int16_t error
 		a.error_code = op->v[0].error;
 	else if (op)
 		a.members_n = op->n;
-	a.members = room(q, a.members_n, sizeof *a.members);
+	a.members = api_room(q, a.members_n, sizeof *a.members);
 	for (int32_t i = 0; a.members && i < a.members_n; i++) {
 		a.members[i].member_id = op->v[i].member;
 		a.members[i].group_instance_id = op->v[i].instance;
 		a.members[i].error_code = op->v[i].error;
 	}
-	answer(q, &a);
-}
-
-/* ---- OffsetCommit, OffsetDelete -------------------------------------------------------------- */
-
-static int16_t resolve(struct greq *q, struct str *name, struct uuid *id, int32_t partition)
-{
-	struct image_topic t;
-	bool by_id = !uuid_is_zero(id);
-
-	if (!q->p->im)
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	if (by_id ? !image_topic_by_id(q->p->im, id, &t) : !image_topic_by_name(q->p->im, *name, &t))
-		return by_id || (q->api->key == KAFKA_OFFSET_COMMIT && q->version >= 10) ?
-			KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	if (by_id)
-		*name = t.name;
-	*id = t.id;
-	return partition < 0 || partition >= t.partitions ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_NONE;
-}
-
-static void commit_run(struct greq *q, struct gshard *sh)
-{
-	const struct offset_commit_request *m = q->msg;
-	struct offset_commit_op *op = arena_alloc(&q->arena, sizeof *op);
-	int32_t n = 0;
-
-	for (int32_t i = 0; i < m->topics_n; i++)
-		n += m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
-	struct offset_commit *v = room(q, n, sizeof *v);
-
-	if (!op || !v) {
-		groups_close(q);
-		return;
-	}
-	*op = (struct offset_commit_op){ .group = m->group_id, .member = m->member_id,
-		.instance = m->group_instance_id, .generation = m->generation_id_or_member_epoch,
-		.retention_ms = q->version <= 4 ? m->retention_time_ms : -1, .v = v };
-	for (int32_t i = 0; i < m->topics_n; i++)
-		for (int32_t k = 0; k < m->topics[i].partitions_n; k++) {
-			const struct offset_commit_request_offset_commit_request_partition *r =
-				&m->topics[i].partitions[k];
-			struct offset_commit *o = &v[op->n++];
-
-			*o = (struct offset_commit){ .topic = m->topics[i].name, .topic_id = m->topics[i].topic_id,
-				.partition = r->partition_index, .offset = r->committed_offset,
-				.leader_epoch = r->committed_leader_epoch, .metadata = r->committed_metadata };
-			o->error = resolve(q, &o->topic, &o->topic_id, o->partition);
-		}
-	shard_commit(sh->s, &q->call->call, op);
-}
-
-/* Each partition with its own error, or all with one. */
-static void commit_reply(struct greq *q, const struct offset_commit_op *op, int16_t error)
-{
-	const struct offset_commit_request *m = q->msg;
-	struct offset_commit_response a;
-	int32_t at = 0;
-
-	wire_init(&wire_offset_commit_response, &a);
-	a.topics_n = m->topics_n > 0 ? m->topics_n : 0;
-	a.topics = room(q, a.topics_n, sizeof *a.topics);
-	for (int32_t i = 0; a.topics && i < a.topics_n; i++) {
-		struct offset_commit_response_offset_commit_response_topic *t = &a.topics[i];
-
-		t->name = m->topics[i].name;
-		t->topic_id = m->topics[i].topic_id;
-		t->partitions_n = m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
-		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
-		if (!t->partitions) {
-			groups_close(q);
-			return;
-		}
-		for (int32_t k = 0; k < t->partitions_n; k++, at++) {
-			t->partitions[k].partition_index = m->topics[i].partitions[k].partition_index;
-			t->partitions[k].error_code = op ? op->v[at].error : error;
-		}
-	}
-	answer(q, &a);
-}
-
-static void delete_offsets_run(struct greq *q, struct gshard *sh)
-{
-	const struct offset_delete_request *m = q->msg;
-	struct offset_delete_op *op = arena_alloc(&q->arena, sizeof *op);
-	int32_t n = 0;
-
-	for (int32_t i = 0; i < m->topics_n; i++)
-		n += m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
-	struct offset_commit *v = room(q, n, sizeof *v);
-
-	if (!op || !v) {
-		groups_close(q);
-		return;
-	}
-	*op = (struct offset_delete_op){ .group = m->group_id, .v = v };
-	for (int32_t i = 0; i < m->topics_n; i++)
-		for (int32_t k = 0; k < m->topics[i].partitions_n; k++) {
-			struct offset_commit *o = &v[op->n++];
-
-			*o = (struct offset_commit){ .topic = m->topics[i].name,
-				.partition = m->topics[i].partitions[k].partition_index };
-			o->error = resolve(q, &o->topic, &o->topic_id, o->partition);
-		}
-	shard_offset_delete(sh->s, &q->call->call, op);
-}
-
-static void delete_offsets_reply(struct greq *q, const struct offset_delete_op *op, int16_t error)
-{
-	const struct offset_delete_request *m = q->msg;
-	struct offset_delete_response a;
-	int32_t at = 0;
-
-	wire_init(&wire_offset_delete_response, &a);
-	a.error_code = error;
-	a.topics_n = op && m->topics_n > 0 ? m->topics_n : 0;
-	a.topics = room(q, a.topics_n, sizeof *a.topics);
-	for (int32_t i = 0; a.topics && i < a.topics_n; i++) {
-		struct offset_delete_response_offset_delete_response_topic *t = &a.topics[i];
-
-		t->name = m->topics[i].name;
-		t->partitions_n = m->topics[i].partitions_n > 0 ? m->topics[i].partitions_n : 0;
-		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
-		if (!t->partitions) {
-			groups_close(q);
-			return;
-		}
-		for (int32_t k = 0; k < t->partitions_n; k++, at++) {
-			t->partitions[k].partition_index = m->topics[i].partitions[k].partition_index;
-			t->partitions[k].error_code = op->v[at].error;
-		}
-	}
-	answer(q, &a);
-}
-
-/* ---- OffsetFetch ---------------------------------------------------------------------------- */
-
-typedef struct offset_fetch_response_offset_fetch_response_group fetched_group;
-typedef struct offset_fetch_response_offset_fetch_response_topics fetched_topic;
-typedef struct offset_fetch_response_offset_fetch_response_partitions fetched_part;
-
-struct fetch_all {			/* collects the offsets of a group, one topic after the other */
-	struct greq *q;
-	fetched_group *g;
-	int32_t topics_cap, parts_cap;
-	bool full;
-};
-
-static void *grown(struct greq *q, void *old, int32_t n, int32_t *cap, size_t size)
-{
-	if (n < *cap)
-		return old;
-	int32_t want = *cap ? *cap * 2 : 8;
-	void *v = arena_array(&q->arena, (size_t)want, size);
-
-	if (v && n)
-		memcpy(v, old, (size_t)n * size);
-	*cap = want;
-	return v;
-}
-
-static void fill(fetched_part *to, int32_t partition, const struct offset_found *f)
-{
-	*to = (fetched_part){ .partition_index = partition, .committed_offset = f->offset,
-			      .committed_leader_epoch = f->leader_epoch, .metadata = f->metadata };
-}
-
-static void on_offset(void *ctx, struct str topic, const struct uuid *id, int32_t partition,
-		      const struct offset_found *f)
-{
-	struct fetch_all *x = ctx;
-	fetched_topic *t = x->g->topics_n ? &x->g->topics[x->g->topics_n - 1] : NULL;
-	struct uuid now = *id;
-	struct str name = topic;
-
-	if (x->full)
-		return;
-	if (x->q->version >= 10) {	/* the answer names topics by id only */
-		now = (struct uuid){ { 0 } };
-		int16_t e = resolve(x->q, &name, &now, 0);
-
-		if (e || (!uuid_is_zero(id) && !uuid_eq(id, &now)))
-			return;
-	}
-	if (!t || !str_eq(t->name, topic)) {
-		x->g->topics = grown(x->q, x->g->topics, x->g->topics_n, &x->topics_cap, sizeof *t);
-		if (!x->g->topics) {
-			x->full = true;
-			x->g->topics_n = 0;
-			return;
-		}
-		t = &x->g->topics[x->g->topics_n++];
-		wire_init(&wire_offset_fetch_response_offset_fetch_response_topics, t);
-		t->name = topic;
-		t->topic_id = now;
-		x->parts_cap = 0;
-	}
-	t->partitions = grown(x->q, t->partitions, t->partitions_n, &x->parts_cap, sizeof *t->partitions);
-	if (!t->partitions) {
-		x->full = true;
-		t->partitions_n = 0;
-		return;
-	}
-	fill(&t->partitions[t->partitions_n++], partition, f);
-}
-
-/* One topic that was asked for. */
-static bool fetch_topic(struct greq *q, struct gshard *sh, struct str group, struct str name, struct uuid id,
-			const int32_t *parts, int32_t n, int16_t error, fetched_topic *to)
-{
-	int16_t e = resolve(q, &name, &id, 0);
-	bool by_id = q->version >= 10;
-
-	wire_init(&wire_offset_fetch_response_offset_fetch_response_topics, to);
-	to->name = name;
-	to->topic_id = id;
-	to->partitions_n = n > 0 ? n : 0;
-	to->partitions = room(q, n, sizeof *to->partitions);
-	if (!to->partitions)
-		return false;
-	for (int32_t i = 0; i < to->partitions_n; i++) {
-		struct offset_found f = { -1, -1, STR("") };
-
-		if (sh && !(by_id && e))
-			shard_offset(sh->s, group, name, &id, parts[i], &f);
-		fill(&to->partitions[i], parts[i], &f);
-		to->partitions[i].error_code = by_id && e == KAFKA_UNKNOWN_TOPIC_ID ? e : error;
-	}
-	return true;
-}
-
-/* v8+: groups; before: one group, reshaped at the end. */
-static bool fetch_group(struct greq *q, struct str group, fetched_group *g, bool all, int32_t n,
-			const struct offset_fetch_request_offset_fetch_request_topics *by8,
-			const struct offset_fetch_request_offset_fetch_request_topic *by1)
-{
-	int16_t e;
-	struct gshard *sh = groups_shard(q->p, group, &e);
-	struct fetch_all x = { .q = q, .g = g };
-
-	wire_init(&wire_offset_fetch_response_offset_fetch_response_group, g);
-	g->group_id = group;
-	g->error_code = e;
-	if (sh)
-		groups_barrier(q, sh);
-	if (e && q->version >= 2)
-		return true;
-	if (all) {
-		if (sh)
-			shard_offsets_each(sh->s, group, on_offset, &x);
-		return !x.full;
-	}
-	g->topics = room(q, n, sizeof *g->topics);
-	for (int32_t i = 0; g->topics && i < n; i++) {
-		struct uuid none = { { 0 } };
-
-		if (!(by8 ? fetch_topic(q, sh, group, by8[i].name, by8[i].topic_id, by8[i].partition_indexes,
-					by8[i].partition_indexes_n, e, &g->topics[i])
-			  : fetch_topic(q, sh, group, by1[i].name, none, by1[i].partition_indexes,
-					by1[i].partition_indexes_n, e, &g->topics[i])))
-			return false;
-	}
-	g->topics_n = g->topics ? n : 0;
-	return g->topics != NULL;
-}
-
-static bool reshape(struct greq *q, const fetched_group *g, struct offset_fetch_response *a)
-{
-	a->error_code = q->version >= 2 ? g->error_code : KAFKA_NONE;
-	a->topics_n = g->topics_n;
-	a->topics = room(q, g->topics_n, sizeof *a->topics);
-	for (int32_t i = 0; a->topics && i < g->topics_n; i++) {
-		struct offset_fetch_response_offset_fetch_response_topic *t = &a->topics[i];
-
-		t->name = g->topics[i].name;
-		t->partitions_n = g->topics[i].partitions_n;
-		t->partitions = room(q, t->partitions_n, sizeof *t->partitions);
-		if (!t->partitions)
-			return false;
-		for (int32_t k = 0; k < t->partitions_n; k++) {
-			const fetched_part *f = &g->topics[i].partitions[k];
-
-			t->partitions[k].partition_index = f->partition_index;
-			t->partitions[k].committed_offset = f->committed_offset;
-			t->partitions[k].committed_leader_epoch = f->committed_leader_epoch;
-			t->partitions[k].metadata = f->metadata;
-			t->partitions[k].error_code = f->error_code;
-		}
-	}
-	return a->topics != NULL;
-}
-
-static void offset_fetch(struct greq *q)
-{
-	const struct offset_fetch_request *m = q->msg;
-	struct offset_fetch_response a;
-	int32_t n = q->version >= 8 ? (m->groups_n > 0 ? m->groups_n : 0) : 1;
-	fetched_group *g = room(q, n, sizeof *g);
-	bool ok = g != NULL;
-
-	wire_init(&wire_offset_fetch_response, &a);
-	if (q->version >= 8) {
-		for (int32_t i = 0; ok && i < n; i++)
-			ok = fetch_group(q, m->groups[i].group_id, &g[i], m->groups[i].topics_n < 0,
-					 m->groups[i].topics_n, m->groups[i].topics, NULL);
-		a.groups = g;
-		a.groups_n = n;
-	} else if (ok) {
-		ok = fetch_group(q, m->group_id, g, m->topics_n < 0, m->topics_n, NULL, m->topics) &&
-		     reshape(q, g, &a);
-	}
-	if (ok)
-		answer(q, &a);
-	else
-		groups_close(q);
+	api_answer(q, &a);
 }
 
 /* ---- DescribeGroups, ListGroups, DeleteGroups ------------------------------------------------- */
@@ -569,7 +268,7 @@ static void describe_one(struct greq *q, struct str id, bool operations,
 	g->protocol_data = d.protocol;
 	if (operations && sh)
 		g->authorized_operations = GROUP_OPERATIONS;
-	g->members = room(q, d.n, sizeof *g->members);
+	g->members = api_room(q, d.n, sizeof *g->members);
 	for (int32_t i = 0; g->members && i < d.n; i++) {
 		struct describe_groups_response_described_group_member *m = &g->members[i];
 
@@ -589,11 +288,11 @@ static void describe_groups(struct greq *q)
 	struct describe_groups_response a;
 
 	wire_init(&wire_describe_groups_response, &a);
-	a.groups = room(q, m->groups_n, sizeof *a.groups);
+	a.groups = api_room(q, m->groups_n, sizeof *a.groups);
 	a.groups_n = a.groups && m->groups_n > 0 ? m->groups_n : 0;
 	for (int32_t i = 0; i < a.groups_n; i++)
 		describe_one(q, m->groups[i], m->include_authorized_operations, &a.groups[i]);
-	answer(q, &a);
+	api_answer(q, &a);
 }
 
 struct listing {
@@ -636,7 +335,7 @@ static void on_group(void *ctx, const struct group_about *g)
 	if (x->full || !listed(m->states_filter, m->states_filter_n, g->state) ||
 	    !listed(m->types_filter, m->types_filter_n, g->type))
 		return;
-	x->a.groups = grown(x->q, x->a.groups, x->a.groups_n, &x->cap, sizeof *x->a.groups);
+	x->a.groups = api_grown(x->q, x->a.groups, x->a.groups_n, &x->cap, sizeof *x->a.groups);
 	if (!x->a.groups) {
 		x->full = true;
 		x->a.groups_n = 0;
@@ -664,7 +363,7 @@ static void list_groups(struct greq *q)
 	}
 	if (x.a.error_code)
 		x.a.groups_n = 0;
-	answer(q, &x.a);
+	api_answer(q, &x.a);
 }
 
 /* One group after the other: each may wait for its own partition's write. */
@@ -683,7 +382,7 @@ static void delete_next(struct greq *q)
 		}
 		a->results[q->turn++].error_code = e;
 	}
-	answer(q, a);
+	api_answer(q, a);
 }
 
 static void delete_begin(struct greq *q)
@@ -694,7 +393,7 @@ static void delete_begin(struct greq *q)
 
 	if (a) {
 		wire_init(&wire_delete_groups_response, a);
-		a->results = room(q, n, sizeof *a->results);
+		a->results = api_room(q, n, sizeof *a->results);
 	}
 	if (!a || !a->results) {
 		groups_close(q);
@@ -751,7 +450,7 @@ void api_group_begin(struct greq *q)
 		find_coordinator(q);
 		return;
 	case KAFKA_OFFSET_FETCH:
-		offset_fetch(q);
+		api_offset_fetch(q);
 		return;
 	case KAFKA_DESCRIBE_GROUPS:
 		describe_groups(q);
@@ -804,10 +503,10 @@ void api_group_run(struct greq *q, struct gshard *sh)
 		leave_run(q, sh);
 		return;
 	case KAFKA_OFFSET_COMMIT:
-		commit_run(q, sh);
+		api_commit_run(q, sh);
 		return;
 	case KAFKA_OFFSET_DELETE:
-		delete_offsets_run(q, sh);
+		api_delete_offsets_run(q, sh);
 		return;
 	case KAFKA_DELETE_GROUPS:
 		shard_delete(sh->s, &q->call->call,
@@ -856,10 +555,10 @@ void api_group_reply(struct group_port *port, struct group_call *c, const void *
 		leave_reply(q, response, KAFKA_NONE);
 		return;
 	case KAFKA_OFFSET_COMMIT:
-		commit_reply(q, response, KAFKA_NONE);
+		api_commit_reply(q, response, KAFKA_NONE);
 		return;
 	case KAFKA_OFFSET_DELETE:
-		delete_offsets_reply(q, response, KAFKA_NONE);
+		api_delete_offsets_reply(q, response, KAFKA_NONE);
 		return;
 	case KAFKA_DELETE_GROUPS:
 		deleted(q, *(const int16_t *)response);
@@ -892,10 +591,10 @@ void api_group_fail(struct group_port *port, struct group_call *c, int16_t error
 		return;
 	case KAFKA_OFFSET_COMMIT:
 		/* A record above the limit of the log has a code of its own here. */
-		commit_reply(q, NULL, error == GE_UNKNOWN ? GE_INVALID_COMMIT_SIZE : error);
+		api_commit_reply(q, NULL, error == GE_UNKNOWN ? GE_INVALID_COMMIT_SIZE : error);
 		return;
 	case KAFKA_OFFSET_DELETE:
-		delete_offsets_reply(q, NULL, error);
+		api_delete_offsets_reply(q, NULL, error);
 		return;
 	case KAFKA_DELETE_GROUPS:
 		deleted(q, error);

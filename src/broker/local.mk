@@ -8,5 +8,5 @@ src_broker_libworker_a_SOURCES = %D%/worker.c %D%/worker.h %D%/conn.c %D%/conn.h
 WORKER_LIBS = src/broker/libworker.a
 EXTRA_DIST += proto/counters.def
 noinst_LIBRARIES += src/broker/libgroups.a
-src_broker_libgroups_a_SOURCES = %D%/groups.c %D%/groups.h %D%/load.c %D%/api_group.c
+src_broker_libgroups_a_SOURCES = %D%/groups.c %D%/groups.h %D%/load.c %D%/api_group.c %D%/api_group.h %D%/api_offsets.c
 GROUPS_LIBS = src/broker/libgroups.a src/group/libgroup.a
