@@ -659,6 +659,21 @@ void groups_drain(struct role_env *env)
 	env->loop->calls->stop(env->loop, 0);
 }
 
+void groups_free(struct role_env *env)
+{
+	struct gproc *p = env->role;
+
+	for (int32_t i = 0; i < p->partitions; i++)
+		drop(&p->v[i], GE_NOT_COORDINATOR);
+	env->loop->calls->timer_stop(env->loop, &p->timer);
+	if (p->im)
+		env->image_unmap(env, p->im);
+	codec_free(p->codec);
+	mem_free(p->v);
+	mem_free(p);
+	env->role = NULL;
+}
+
 int groups_start(struct role_env *env)
 {
 	struct gproc *p = mem_alloc(sizeof *p);

@@ -122,6 +122,9 @@ void groups_close(struct greq *q);
 /* Asks the agent to make __consumer_offsets; at most once a second. */
 void groups_create_topic(struct gproc *p);
 
+/* Everything is given back (tests); requests that wait are dropped. */
+void groups_free(struct role_env *env);
+
 /* ---- load.c -------------------------------------------------------------------------------- */
 
 /* Starts reading the partition's log; groups_loaded() comes later from the loop. */

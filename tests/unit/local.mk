@@ -61,3 +61,11 @@ tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a 
 endif
 TESTS += tests/unit/wiregen_bad.sh tests/unit/schema_diff_test.py
 EXTRA_DIST += %D%/wiregen_bad.sh %D%/schema_diff_test.py tools/build/schema-diff
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_groups_proc.tap
+TESTS += tests/unit/test_groups_proc.tap
+tests_unit_test_groups_proc_tap_SOURCES = %D%/test_groups_proc.c %D%/worker_env.h %D%/fake_image.h
+tests_unit_test_groups_proc_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_groups_proc_tap_LDADD = $(GROUPS_LIBS) $(tests_unit_test_worker_tap_LDADD)
+endif
