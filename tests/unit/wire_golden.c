@@ -1,7 +1,8 @@
 /*
- * wire_golden.c [FILE] - messages written by Kafka's own classes (tests/golden/wire/Vectors.java):
- * decoded they must print the values that went in, encoded again they must be the same bytes.
- * Every message and version that Kafka 4.4 defines must be in the file.
+ * wire_golden.c - messages that others wrote (tests/golden/wire): decoded they must print the values
+ * that went in, encoded again they must be the same bytes. vectors.txt is by Kafka's own classes and
+ * must hold every message and version that Kafka 4.4 defines; old_versions.txt is by kafka-python;
+ * chosen.txt holds values chosen by hand, encoded by Kafka's classes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,17 +66,14 @@ out:
 	arena_release(&a);
 }
 
-int main(int argc, char **argv)
+static int read_file(const char *path)
 {
-	char path[4096];
-	int lines = 0, versions = 0;
-	const char *src = getenv("srcdir");
+	int lines = 0;
+	FILE *in = fopen(path, "r");
 
-	snprintf(path, sizeof path, "%s/tests/golden/wire/vectors.txt", src ? src : ".");
-	FILE *in = fopen(argc > 1 ? argv[1] : path, "r");
 	if (!in) {
-		printf("cannot open the vectors\n");
-		return 1;
+		printf("%s: cannot open\n", path);
+		exit(1);
 	}
 	while (fgets(line, sizeof line, in)) {
 		line[strcspn(line, "\n")] = '\0';
@@ -95,10 +93,25 @@ int main(int argc, char **argv)
 		check(t, v, unhex(hex, bytes), text);
 	}
 	fclose(in);
+	return lines;
+}
+
+int main(void)
+{
+	static const char *const files[] = { "vectors.txt", "old_versions.txt", "chosen.txt" };
+	const char *src = getenv("srcdir");
+	int lines = 0, versions = 0;
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		char path[4096];
+
+		snprintf(path, sizeof path, "%s/tests/golden/wire/%s", src ? src : ".", files[i]);
+		lines += read_file(path);
+	}
 	for (int i = 0; wire_types(i); i++)
 		for (int v = wire_types(i)->kafka_min; v <= wire_types(i)->vmax; v++, versions++)
 			if (!seen[i][v])
 				complain("has no vector", wire_types(i)->name, v, "");
-	printf("%d vectors of %d versions, %d differences\n", lines, versions, bad);
+	printf("%d vectors, %d versions of Kafka 4.4, %d differences\n", lines, versions, bad);
 	return bad > 0 || mem_live() != 0;
 }
