@@ -172,8 +172,8 @@ const struct kafka_api kafka_apis[] = {
 	     NONE, READ, GROUP, REQUEST)
 	LIVE(92, DELETE_SHARE_GROUP_OFFSETS, "DeleteShareGroupOffsets", delete_share_group_offsets,
 	     NONE, DELETE, GROUP, REQUEST)
-	LIVE(93, STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE, "StreamsGroupTopologyDescriptionUpdate", streams_group_topology_description_update,
-	     NONE, READ, GROUP, REQUEST)
+	LIVE(93, STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE, "StreamsGroupTopologyDescriptionUpdate",
+	     streams_group_topology_description_update, NONE, READ, GROUP, REQUEST)
 	LIVE(94, UNREGISTER_CONTROLLER, "UnregisterController", unregister_controller,
 	     NONE, ALTER, CLUSTER, REQUEST)
 };
