@@ -68,6 +68,8 @@ TESTS += tests/unit/test_groups_proc.tap
 tests_unit_test_groups_proc_tap_SOURCES = %D%/test_groups_proc.c %D%/worker_env.h %D%/fake_image.h
 tests_unit_test_groups_proc_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_groups_proc_tap_LDADD = $(GROUPS_LIBS) $(tests_unit_test_worker_tap_LDADD)
+endif
+
 if HAVE_CRITERION
 check_PROGRAMS += tests/unit/wire.tap
 tests_unit_wire_tap_SOURCES = %D%/test_wire.c
