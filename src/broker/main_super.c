@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/host.h"
@@ -48,6 +49,19 @@ static uint64_t now_ms(void)
 	return c->mono_us(c) / 1000;
 }
 
+/* A port may be held for some milliseconds by the dying workers of a killed supervisor. */
+static int listen_patiently(const char *at, char *why, size_t cap)
+{
+	for (int i = 0;; i++) {
+		int fd = net_os_listen(at, why, cap);
+		struct timespec pause = { 0, 20000000 };
+
+		if (fd != E_EXIST || i == 100)
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /* Moves fd to a number of its own, closed on exec until a child clears that. */
 static int place(int fd, int number)
 {
@@ -68,7 +82,7 @@ static int open_sockets(struct host *h)
 		struct conf_listener *l = &h->listeners[i];
 
 		snprintf(at, sizeof at, "%.*s:%u", (int)l->host.len, l->host.p, l->port);
-		fd = net_os_listen(at, why, sizeof why);
+		fd = listen_patiently(at, why, sizeof why);
 		if (fd < 0) {
 			log_os("supervisor", LOG_OS_ERROR, why, NULL,
 			       "Change listeners, or stop the program that uses the port.");
