@@ -15,7 +15,6 @@
 #define TICK_US UINT64_C(100000)
 #define BATCHES 16
 #define OFFSETS_TOPIC STR("__consumer_offsets")
-#define COMMIT_TIMEOUT_US UINT64_C(5000000)	/* offsets.commit.timeout.ms */
 
 static void pump(struct gshard *sh);
 
@@ -134,7 +133,7 @@ static void release_held(struct gshard *sh)
 	sh->held_first = sh->held_last = NULL;
 	for (struct greq *next; q; q = next) {
 		next = q->queue;
-		if (now - q->held_us > COMMIT_TIMEOUT_US && q->bar_n > 0 &&
+		if (now - q->held_us > sh->p->timeout_us && q->bar_n > 0 &&
 		    q->bar[q->bar_n - 1].life == sh->life && !covered(sh, q->bar[q->bar_n - 1].end))
 			send_reply(q, FORWARD_LATER);
 		else
@@ -248,11 +247,11 @@ static int finish_batch(struct gproc *p, struct out *o, int64_t now)
 	const uint8_t *at;
 	size_t len;
 	uint32_t records = (uint32_t)o->b.records;
-	(void)p;
 
+	stamp.codec = p->compression;
 	if (o->n == BATCHES)
 		return E_LIMIT;
-	int e = batch_builder_finish(&o->b, &stamp, NULL, &at, &len);
+	int e = batch_builder_finish(&o->b, &stamp, codec_port(p->codec), &at, &len);
 
 	if (e)
 		return e;
@@ -696,6 +695,10 @@ int groups_start(struct role_env *env)
 	p->v = mem_alloc((size_t)p->partitions * sizeof *p->v);
 	for (int32_t i = 0; i < p->partitions; i++)
 		p->v[i] = (struct gshard){ .p = p, .partition = i };
+	p->timeout_us = (uint64_t)conf_int(c, "offsets.commit.timeout.ms") * 1000;
+	p->compression = (unsigned)conf_int(c, "offsets.topic.compression.codec");
+	if (p->compression >= BATCH_CODEC_N)
+		p->compression = BATCH_PLAIN;
 	p->codec = codec_new(&CODEC_LIMITS);
 	p->timer = (struct loop_timer){ .fire = on_timer, .user = p };
 	look_at_image(p);

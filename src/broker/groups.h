@@ -98,6 +98,8 @@ struct gproc {
 	int32_t partitions;
 	struct gshard *v;		/* all partitions; those of other processes stay absent */
 	struct codec *codec;
+	unsigned compression;		/* offsets.topic.compression.codec */
+	uint64_t timeout_us;		/* offsets.commit.timeout.ms */
 	struct loop_timer timer;
 	struct net_conn *agent;
 	bool agent_up;

@@ -107,7 +107,7 @@ static void ask(struct gw *w, int16_t key, int16_t version, const void *m)
 	buf_put(&b, "me", 2);
 	if (version >= api->flexible)
 		buf_u8(&b, 0);
-	cr_assert_eq(wire_encode(api->request, version, m, &b), OK, "%s v%d: %d", api->name, version, wire_encode(api->request, version, m, &b));
+	cr_assert_eq(wire_encode(api->request, version, m, &b), OK, "%s v%d", api->name, version);
 	be32_put(b.p, (uint32_t)(b.len - 4));
 	buf_put(&w->peer->in, b.p, b.len);
 	buf_release(&b);
@@ -318,6 +318,46 @@ static struct join_group_response join(struct gw *w, struct str member, bool *re
 	return a;
 }
 
+/* Deletes "grp" and "none"; the code of the first. */
+static int16_t delete(struct gw *w, struct delete_groups_response *a)
+{
+	struct str names[2] = { STR("grp"), STR("none") };
+	struct delete_groups_request q;
+
+	wire_init(&wire_delete_groups_request, &q);
+	q.groups_names = names;
+	q.groups_names_n = 2;
+	ask(w, KAFKA_DELETE_GROUPS, 2, &q);
+	cr_assert(answer(w, KAFKA_DELETE_GROUPS, 2, a));
+	return a->results[0].error_code;
+}
+
+static void tools_look(struct gw *w)
+{
+	struct describe_groups_request dq;
+	struct describe_groups_response da;
+	struct list_groups_request lq;
+	struct list_groups_response la;
+	struct delete_groups_response xa;
+	struct str names[2] = { STR("grp"), STR("none") };
+
+	wire_init(&wire_describe_groups_request, &dq);
+	dq.groups = names;
+	dq.groups_n = 2;
+	ask(w, KAFKA_DESCRIBE_GROUPS, 5, &dq);
+	cr_assert(answer(w, KAFKA_DESCRIBE_GROUPS, 5, &da));
+	cr_expect(str_is(da.groups[0].group_state, "Stable"));
+	cr_expect(str_is(da.groups[0].members[0].client_host, "/127.0.0.1"));
+	cr_expect(str_is(da.groups[1].group_state, "Dead"));
+	cr_expect_eq(da.groups[1].error_code, 0, "(76)");
+	wire_init(&wire_list_groups_request, &lq);
+	ask(w, KAFKA_LIST_GROUPS, 5, &lq);
+	cr_assert(answer(w, KAFKA_LIST_GROUPS, 5, &la));
+	cr_expect_eq(la.groups_n, 1);
+	cr_expect_eq(delete(w, &xa), KAFKA_NON_EMPTY_GROUP, "(75)");
+	cr_expect_eq(xa.results[1].error_code, KAFKA_GROUP_ID_NOT_FOUND);
+}
+
 Test(groups_proc, one_member_lives)
 {
 	struct gw w;
@@ -325,6 +365,7 @@ Test(groups_proc, one_member_lives)
 	struct sync_group_response s;
 	struct heartbeat_request h;
 	struct heartbeat_response ha;
+	struct delete_groups_response xa;
 
 	up(&w, "1000");
 	topic(&w, PART_REPLICATED);
@@ -372,40 +413,10 @@ Test(groups_proc, one_member_lives)
 	ask(&w, KAFKA_HEARTBEAT, 4, &h);
 	cr_assert(answer(&w, KAFKA_HEARTBEAT, 4, &ha));
 	cr_expect_eq(ha.error_code, 0);
-	/* What tools see. */
-	struct describe_groups_request dq;
-	struct describe_groups_response da;
-	struct list_groups_request lq;
-	struct list_groups_response la;
-	struct delete_groups_request xq;
-	struct delete_groups_response xa;
-	struct str names[2] = { STR("grp"), STR("none") };
-
-	wire_init(&wire_describe_groups_request, &dq);
-	dq.groups = names;
-	dq.groups_n = 2;
-	ask(&w, KAFKA_DESCRIBE_GROUPS, 5, &dq);
-	cr_assert(answer(&w, KAFKA_DESCRIBE_GROUPS, 5, &da));
-	cr_expect(str_is(da.groups[0].group_state, "Stable"));
-	cr_expect(str_is(da.groups[0].members[0].client_host, "/127.0.0.1"));
-	cr_expect(str_is(da.groups[1].group_state, "Dead"));
-	cr_expect_eq(da.groups[1].error_code, 0, "(76)");
-	wire_init(&wire_list_groups_request, &lq);
-	ask(&w, KAFKA_LIST_GROUPS, 5, &lq);
-	cr_assert(answer(&w, KAFKA_LIST_GROUPS, 5, &la));
-	cr_expect_eq(la.groups_n, 1);
-	wire_init(&wire_delete_groups_request, &xq);
-	xq.groups_names = names;
-	xq.groups_names_n = 2;
-	ask(&w, KAFKA_DELETE_GROUPS, 2, &xq);
-	cr_assert(answer(&w, KAFKA_DELETE_GROUPS, 2, &xa));
-	cr_expect_eq(xa.results[0].error_code, KAFKA_NON_EMPTY_GROUP, "(75)");
-	cr_expect_eq(xa.results[1].error_code, KAFKA_GROUP_ID_NOT_FOUND);
+	tools_look(&w);
 	/* Its session ends. */
 	sleep_ms(&w, 32000);
-	ask(&w, KAFKA_DELETE_GROUPS, 2, &xq);
-	cr_assert(answer(&w, KAFKA_DELETE_GROUPS, 2, &xa));
-	cr_expect_eq(xa.results[0].error_code, 0);
+	cr_expect_eq(delete(&w, &xa), 0);
 	cr_expect_eq(fetch(&w, 8), -1);
 	die(&w);
 	start(&w);
