@@ -280,7 +280,7 @@ static bool choose_quorum_port(struct dev *d)
 		char line[16];
 
 		if (fgets(line, sizeof line, f) != NULL)
-			port = atoi(line);
+			port = (int)strtol(line, NULL, 10);
 		fclose(f);
 	}
 	if (port <= 0 || port > 65535 || !port_free(port, &d->quorum_port))

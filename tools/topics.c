@@ -106,7 +106,8 @@ static int describe(struct kc *k, const struct cli *c)
 		if (err != OK)
 			return kc_fail(k, "cannot describe the topic", err);
 		if (m.topics_n != 1 || m.topics[0].error_code != 0) {
-			status = kc_refused(c->args[a], m.topics_n == 1 ? m.topics[0].error_code : (int16_t)3, STR_NULL);
+			status = kc_refused(c->args[a], m.topics_n == 1 ? m.topics[0].error_code : (int16_t)3,
+					    STR_NULL);
 			continue;
 		}
 		json_t *parts = json_array();

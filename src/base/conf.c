@@ -313,7 +313,8 @@ int conf_check_value(const struct conf_def *d, struct str value, char *err)
 
 		if (!conf_parse_int(value, &i) || i > max || i < -max - 1)
 			return bad(d, value, err, "Not a number of type ",
-				   d->type == CONF_INT ? STR("INT") : d->type == CONF_SHORT ? STR("SHORT") : STR("LONG"));
+				   d->type == CONF_INT ? STR("INT") :
+				   d->type == CONF_SHORT ? STR("SHORT") : STR("LONG"));
 		return check_number(d, value, (double)i, err);
 	}
 	case CONF_DOUBLE:

@@ -110,7 +110,7 @@ struct part_conf {			/* of the topic, from the cluster image; given with every c
 
 struct part_batch {			/* one record batch v2 that passed batch_check() */
 	/* in: */
-	uint8_t *head;			/* its first 61 bytes, private and writable: offset and epoch are stamped here */
+	uint8_t *head;			/* its first 61 bytes, private: offset and epoch are stamped here */
 	const uint8_t *rest;		/* what follows the header */
 	uint32_t rest_len;
 	uint32_t records;		/* offsets it takes: lastOffsetDelta + 1 */

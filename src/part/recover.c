@@ -304,7 +304,8 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uin
 
 		log_walk_init(&w, k->t->disk, file, bytes, false);
 		err = log_walk_offset(&w, &at, (int64_t)k->recovery_point, &h);
-		if (err == E_BAD && next_base <= k->recovery_point)	/* bit rot in what was synced: not ours to cut */
+		/* Bit rot in what was synced: not ours to cut. */
+		if (err == E_BAD && next_base <= k->recovery_point)
 			return E_IO;
 		if (err != OK && err != E_RANGE && err != E_BAD)
 			return err;

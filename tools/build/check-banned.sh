@@ -1,9 +1,10 @@
 #!/bin/sh
-# check-banned.sh SRCDIR - calls that have a safer replacement: none of them may appear in our C.
+# check-banned.sh SRCDIR - calls that have a safer replacement: none of them may appear in what is
+# shipped (tests and the build's own generator are left out).
 # Also: comparing secrets with memcmp or strcmp in authentication code.
 cd "$1" || exit 2
 bad=0
-found=$(find src tools tests bench -name '*.[ch]' | sort | xargs grep -nE \
+found=$(find src tools bench -name '*.[ch]' ! -path 'tools/build/*' | sort | xargs grep -nE \
 	'(^|[^A-Za-z0-9_])(strcpy|strcat|sprintf|vsprintf|strtok|gmtime|localtime|asctime|ctime|gets|atoi|atol|alloca|tmpnam|mktemp)[[:space:]]*\(' |
 	grep -vE ':[0-9]+:[[:space:]]*(\*|/\*|//)')
 [ -n "$found" ] && { echo "banned call:"; echo "$found"; bad=1; }

@@ -15,6 +15,7 @@ for page in man/*.[1-9]; do
 	code=$(for f in $src; do awk -v page="$name" '
 		/\/\* options: / { on = index($0, " " page " ") > 0 }
 		on && /^\};/ { on = 0 }
+		on && /CLI_COMMON/ { print "bootstrap"; print "output"; print "timeout"; print "help" }
 		on && match($0, /\{ *"[a-z][a-z0-9-]*"/) {
 			s = substr($0, RSTART, RLENGTH); gsub(/[{ "]/, "", s); print s }' "$f"; done | sort -u)
 	man=$(grep -oE 'Fl -[a-z][a-z0-9-]*' "$page" | sed 's/^Fl -//' | sort -u)
