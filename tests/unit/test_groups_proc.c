@@ -65,7 +65,9 @@ static void up(struct gw *w, const char *delay_ms)
 
 static void die(struct gw *w)
 {
-	w->peer->closing = true;
+	for (struct net_conn *c = w->e.conns; c; c = c->next)
+		if (c == w->peer || c->user == w->g.role)
+			c->closing = true;
 	step(w);
 	groups_free(&w->g);
 }
