@@ -208,7 +208,9 @@ int loop_os_run(struct loop_os *l)
 	while (!l->stopping) {
 		bool block = !more && (!l->bells || bell_sleep(l->bells));
 
-		must(event_base_loop(l->base, block ? EVLOOP_ONCE : EVLOOP_NONBLOCK) >= 0);
+		/* ONCE also here: NONBLOCK alone goes on for as long as something is ready, and the turn
+		 * never ends. */
+		must(event_base_loop(l->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK)) >= 0);
 		if (l->bells) {
 			bool wake = bell_pending(l->bells);
 
