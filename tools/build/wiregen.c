@@ -95,6 +95,7 @@ static int nmsgs, nstructs, nfields, napis, lineno;
 static const char *path;
 static bool in_api;			/* the next header may be request, response, key or value */
 
+__attribute__((format(printf, 3, 4)))
 static _Noreturn void die_at(const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
