@@ -30,7 +30,10 @@ static const struct {
 } commands[] = {
 	{ "dev", cmd_dev, "run a whole cluster (quorum and broker) in the foreground" },
 	{ "topics", cmd_topics, "list, create, describe, delete topics; add partitions" },
+	{ "produce", cmd_produce, "send lines of the standard input to a topic" },
+	{ "consume", cmd_consume, "print the records of a topic" },
 	{ "groups", cmd_groups, "list, describe, delete consumer groups" },
+	{ "log", cmd_log, "print what is in segment files (log dump FILE...)" },
 	{ "version", cmd_version, "print the version" },
 };
 

@@ -10,3 +10,7 @@ EXTRA_DIST += proto/counters.def
 noinst_LIBRARIES += src/broker/libgroups.a
 src_broker_libgroups_a_SOURCES = %D%/groups.c %D%/groups.h %D%/load.c %D%/api_group.c %D%/api_group.h %D%/api_offsets.c
 GROUPS_LIBS = src/broker/libgroups.a src/group/libgroup.a
+# What every process of the broker starts with: the supervisor's policy and doing, the roles' host.
+noinst_LIBRARIES += src/broker/libhost.a
+src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/host.h %D%/super.c %D%/super.h %D%/storage.c
+HOST_LIBS = src/broker/libhost.a

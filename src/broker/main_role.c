@@ -26,6 +26,7 @@
 #include "os/shm_os.h"
 
 #define TABLE_POLL_US 2000
+#define BEAT_US 1000000		/* a tenth of what the supervisor waits (main_super.c) */
 #define WARM_THREADS 8
 #define SYNC_THREADS 16
 #define IMAGES_KEPT 4
@@ -69,7 +70,7 @@ struct runner {
 	int table_fd;
 	bool started;
 	struct mapped *images;
-	struct loop_timer poll;
+	struct loop_timer poll, beat;
 	struct role_listener listeners[CONF_LISTENERS_MAX];
 	char names[CONF_LISTENERS_MAX][2][64];
 	struct peer_worker peers[PROC_WORKERS_MAX];
@@ -398,6 +399,15 @@ static void poll_table(struct loop_timer *t)
 		r->env.loop->calls->timer_set(r->env.loop, t, TABLE_POLL_US);
 }
 
+/* An idle role still shows that its loop turns. */
+static void on_beat(struct loop_timer *t)
+{
+	struct runner *r = t->user;
+
+	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
+	r->env.loop->calls->timer_set(r->env.loop, t, BEAT_US);
+}
+
 static void on_wake(void *ctx)
 {
 	struct runner *r = ctx;
@@ -405,9 +415,9 @@ static void on_wake(void *ctx)
 
 	if (r->started)
 		r->calls->wake(&r->env);
-	else
-		while (bell_take(r->env.bells, &all) != UINT32_MAX)
-			;
+	/* What the role did not take it does not look at; left there, it would keep the loop awake. */
+	while (bell_take(r->env.bells, &all) != UINT32_MAX)
+		;
 }
 
 static void on_signal(void *ctx, int signo)
@@ -497,7 +507,9 @@ int run_role(struct host *h, const char *role, int idx)
 	r->env.bells = bell_attach(mem, bell_bytes(HOST_PARTS), r->env.proc, &r->bell_port);
 	loop_os_bell(r->loop, r->env.bells, FD_EVENT + (int)r->env.proc, on_wake, r);
 	loop_os_signal(r->loop, SIGTERM, on_signal, r);
-	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
+	r->beat.fire = on_beat;
+	r->beat.user = r;
+	on_beat(&r->beat);
 	if (r->env.proc == PROC_AGENT) {
 		begin(r);
 	} else {

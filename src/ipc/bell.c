@@ -173,7 +173,11 @@ void bell_awake(struct bells *b)
 	struct page *p = page_of(b, b->self);
 
 	atomic_store(&p->asleep, 0);
-	atomic_store(&p->nudged, 0);
+}
+
+void bell_nudge_take(struct bells *b)
+{
+	atomic_store(&page_of(b, b->self)->nudged, 0);
 }
 
 uint32_t bell_take(struct bells *b, bool *ret_all)

@@ -85,6 +85,8 @@ enum bell_word {
 unsigned bell_self(struct bells *b);
 /* True: a dirty slot, "everything" or a nudge waits. */
 bool bell_pending(struct bells *b);
+/* Clears the nudge: after bell_pending() said so and before looking at what it may be about. */
+void bell_nudge_take(struct bells *b);
 _Atomic uint64_t *bell_word(struct bells *b, enum bell_word w);
 
 #endif

@@ -212,11 +212,11 @@ int loop_os_run(struct loop_os *l)
 		 * never ends. */
 		must(event_base_loop(l->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK)) >= 0);
 		if (l->bells) {
-			bool wake = bell_pending(l->bells);
-
 			bell_awake(l->bells);
-			if (wake)
+			if (bell_pending(l->bells)) {
+				bell_nudge_take(l->bells);
 				l->on_wake(l->wake_ctx);
+			}
 			note_load(l);
 		}
 		more = false;

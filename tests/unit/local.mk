@@ -77,3 +77,14 @@ tests_unit_wire_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_wire_tap_LDADD = src/wire/libwire.a $(BASE_LIBS) $(CRITERION_LIBS)
 TESTS += tests/unit/wire.tap
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/super.tap tests/unit/bell.tap
+TESTS += tests/unit/super.tap tests/unit/bell.tap
+tests_unit_super_tap_SOURCES = %D%/test_super.c
+tests_unit_super_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+tests_unit_super_tap_LDADD = $(HOST_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+tests_unit_bell_tap_SOURCES = %D%/test_bell.c
+tests_unit_bell_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+tests_unit_bell_tap_LDADD = src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
+endif
