@@ -211,7 +211,7 @@ static void look_at_image(struct gproc *p)
 	if (p->im)
 		env->image_unmap(env, p->im);
 	p->im = im;
-	p->im_gen = image_gen(im);
+	p->im_gen = gen;
 	bool there = image_topic_by_name(im, OFFSETS_TOPIC, &t);
 
 	for (int32_t i = 0; i < p->partitions; i++)
