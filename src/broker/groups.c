@@ -546,7 +546,8 @@ static int parse(struct greq *q, const uint8_t *f, uint32_t len)
 	*q->call = (struct gcall){ .q = q, .call = {
 		.version = q->version, .client_id = h.client_id.len < 0 ? STR("") : h.client_id,
 		.client_host = { host, (int32_t)peer + 1 }, .arena = &q->arena } };
-	return wire_decode(q->api->request, q->version, k + used, left - used, &q->arena, q->msg);
+	/* Bytes behind the body are no error, as in Kafka. */
+	return wire_decode_some(q->api->request, q->version, k + used, left - used, &q->arena, q->msg, NULL);
 }
 
 static void peer_frame(void *user, struct net_conn *c, uint8_t *frame, uint32_t len)
