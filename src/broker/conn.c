@@ -77,7 +77,8 @@ int req_keep_small(struct req *q)
 void *req_decode(struct req *q, const struct wire_type *type, size_t bytes)
 {
 	void *obj = arena_alloc(&q->arena, bytes);
-	int err = obj ? wire_decode(type, q->version, q->body, q->body_len, &q->arena, obj) : E_LIMIT;
+	/* Bytes behind the message are no error, as in Kafka. */
+	int err = obj ? wire_decode_some(type, q->version, q->body, q->body_len, &q->arena, obj, NULL) : E_LIMIT;
 
 	if (err == OK)
 		return obj;
