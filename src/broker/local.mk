@@ -14,3 +14,7 @@ GROUPS_LIBS = src/broker/libgroups.a src/group/libgroup.a
 noinst_LIBRARIES += src/broker/libhost.a
 src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/host.h %D%/super.c %D%/super.h %D%/storage.c
 HOST_LIBS = src/broker/libhost.a
+# The agent; links part, log, meta, client, ipc, wire, conf.
+noinst_LIBRARIES += src/broker/libagent.a
+src_broker_libagent_a_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_parts.c %D%/agent_job.c
+AGENT_LIBS = src/broker/libagent.a
