@@ -15,11 +15,13 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/host.h"
+#include "broker/metrics.h"
 #include "broker/role.h"
 #include "log/log.h"
 #include "meta/image.h"
 #include "os/clock_os.h"
 #include "os/disk_os.h"
+#include "os/http_os.h"
 #include "os/lock_os.h"
 #include "os/log_os.h"
 #include "os/net_os.h"
@@ -370,6 +372,30 @@ static void open_doors(struct runner *r)
 	}
 }
 
+/* ---- /metrics ---- */
+
+static void on_metrics(void *ctx, struct buf *page)
+{
+	metrics_text(ctx, page);
+}
+
+/* By the agent: it lives as long as the broker does and serves no clients. */
+static void open_metrics(struct runner *r)
+{
+	const char *list = conf_str(r->h->conf, "metrics.listeners");
+	struct str one;
+	int32_t at = 0;
+
+	while (list && conf_list_next(str_of(list), &at, &one)) {
+		char address[300];
+
+		snprintf(address, sizeof address, "%.*s", (int)one.len, one.p);
+		if (http_os_serve(r->loop, address, "/metrics", "text/plain; version=0.0.4", on_metrics, &r->env) != OK)
+			env_log(&r->env, LOG_OS_ERROR, "the metrics page cannot be served", address,
+				"Change metrics.listeners, or stop the program that uses the port.");
+	}
+}
+
 /* ---- start ---- */
 
 static void begin(struct runner *r)
@@ -511,6 +537,7 @@ int run_role(struct host *h, const char *role, int idx)
 	r->beat.user = r;
 	on_beat(&r->beat);
 	if (r->env.proc == PROC_AGENT) {
+		open_metrics(r);
 		begin(r);
 	} else {
 		r->poll.fire = poll_table;

@@ -1,0 +1,75 @@
+/* http_os.c - see http_os.h. */
+#include "os/http_os.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define PAGE_MAX (8u << 20)
+#define IDLE_S 30		/* a connection that asks nothing is closed */
+#define HEAD_MAX 16384
+#define BODY_MAX 1024
+
+struct page {
+	const char *type;
+	void (*on_get)(void *ctx, struct buf *page);
+	void *ctx;
+};
+
+static void got(struct evhttp_request *req, void *arg)
+{
+	struct page *p = arg;
+	struct evbuffer *out = evbuffer_new();
+	struct buf b;
+
+	if (out == NULL) {
+		evhttp_send_error(req, HTTP_INTERNAL, NULL);
+		return;
+	}
+	buf_init(&b, PAGE_MAX);
+	p->on_get(p->ctx, &b);
+	if (b.bad || evbuffer_add(out, b.p, b.len) != 0) {
+		evhttp_send_error(req, HTTP_INTERNAL, NULL);
+	} else {
+		evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", p->type);
+		evhttp_send_reply(req, HTTP_OK, "OK", out);
+	}
+	evbuffer_free(out);
+	buf_release(&b);
+}
+
+int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
+		  void (*on_get)(void *ctx, struct buf *page), void *ctx)
+{
+	const char *colon = strrchr(address, ':');
+	struct evhttp *http;
+	struct page *p;
+	char host[256];
+	long port;
+
+	if (colon == NULL || (size_t)(colon - address) >= sizeof host)
+		return E_BAD;
+	port = strtol(colon + 1, NULL, 10);
+	if (port <= 0 || port > 65535)
+		return E_BAD;
+	memcpy(host, address, (size_t)(colon - address));
+	host[colon - address] = 0;
+	http = evhttp_new(loop_os_base(loop));
+	if (http == NULL)
+		return E_LIMIT;
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	evhttp_set_timeout(http, IDLE_S);
+	evhttp_set_max_headers_size(http, HEAD_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
+	if (evhttp_bind_socket(http, host[0] != 0 ? host : "0.0.0.0", (uint16_t)port) != 0) {
+		evhttp_free(http);
+		return E_IO;
+	}
+	p = mem_alloc(sizeof *p);
+	*p = (struct page){ type, on_get, ctx };
+	evhttp_set_cb(http, path, got, p);
+	return OK;
+}

@@ -1,0 +1,13 @@
+/* http_os.h - a small HTTP server over evhttp: GET of one page of text. For /metrics, not for clients. */
+#ifndef OS_HTTP_OS_H
+#define OS_HTTP_OS_H
+
+#include "base/buf.h"
+#include "os/loop_os.h"
+
+/* Serves `path` at "host:port"; on_get fills the page (not with what is in it already). Other paths
+ * get 404, other methods 405. < 0: the address cannot be used. For the life of the process. */
+int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
+		  void (*on_get)(void *ctx, struct buf *page), void *ctx);
+
+#endif
