@@ -270,12 +270,13 @@ void relay_request(struct relay *r, struct req *q)
 		open_stream(r);
 }
 
-void relay_own(struct relay *r, const uint8_t *frame, uint32_t len)
+bool relay_own(struct relay *r, const uint8_t *frame, uint32_t len)
 {
 	if (r->up)
 		send_frame(r, ++r->next_id, 0, "", frame, len);
 	else if (!r->nc && r->retry.at == 0)
-		open_stream(r);		/* the caller's client asks again */
+		open_stream(r);
+	return r->up;
 }
 
 uint32_t relay_pending(const struct relay *r)

@@ -32,8 +32,8 @@ bool topic_is_internal(struct str name)
 	       str_is(name, "__share_group_state");
 }
 
-/* Was the same name asked for a moment ago? Remembers it. */
-static bool asked(struct worker *w, struct str name)
+/* The entry to remember this name in; NULL: it was asked for a moment ago. */
+static struct creating *entry_for(struct worker *w, struct str name)
 {
 	uint64_t now = worker_now_us(w);
 	struct creating *oldest = &w->creating[0];
@@ -43,17 +43,14 @@ static bool asked(struct worker *w, struct str name)
 
 		if (c->len == name.len && memcmp(c->name, name.p, (size_t)name.len) == 0) {
 			if (now - c->at_us < ASK_AGAIN_US)
-				return true;
+				return NULL;
 			oldest = c;
 			break;
 		}
 		if (c->at_us < oldest->at_us)
 			oldest = c;
 	}
-	oldest->at_us = now;
-	oldest->len = name.len;
-	memcpy(oldest->name, name.p, (size_t)name.len);
-	return false;
+	return oldest;
 }
 
 void topic_create(struct worker *w, struct str name)
@@ -64,7 +61,8 @@ void topic_create(struct worker *w, struct str name)
 	};
 	struct buf b;
 
-	if (asked(w, name))
+	struct creating *c = entry_for(w, name);
+	if (!c)
 		return;
 	wire_init(&wire_create_topics_request, &m);
 	m.topics = &t;
@@ -76,7 +74,11 @@ void topic_create(struct worker *w, struct str name)
 	buf_be32(&b, 0);
 	buf_be16(&b, 0);		/* client id "" */
 	buf_u8(&b, 0);			/* no header tags */
-	if (wire_encode(&wire_create_topics_request, CREATE_VERSION, &m, &b) == OK && !b.bad)
-		relay_own(w->agent, b.p, (uint32_t)b.len);
+	if (wire_encode(&wire_create_topics_request, CREATE_VERSION, &m, &b) == OK && !b.bad &&
+	    relay_own(w->agent, b.p, (uint32_t)b.len)) {
+		c->at_us = worker_now_us(w);
+		c->len = name.len;
+		memcpy(c->name, name.p, (size_t)name.len);
+	}
 	buf_release(&b);
 }
