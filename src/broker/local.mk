@@ -15,10 +15,7 @@ noinst_LIBRARIES += src/broker/libhost.a
 src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/host.h %D%/super.c %D%/super.h %D%/storage.c \
 	%D%/metrics.c %D%/metrics.h
 HOST_LIBS = src/broker/libhost.a
-<<<<<<< Updated upstream
 # The agent; links part, log, meta, client, ipc, wire, conf.
 noinst_LIBRARIES += src/broker/libagent.a
 src_broker_libagent_a_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_parts.c %D%/agent_job.c
 AGENT_LIBS = src/broker/libagent.a
-=======
->>>>>>> Stashed changes
