@@ -275,7 +275,7 @@ static bool parse(struct job *j, const uint8_t *p, size_t len)
 	j->req = arena_alloc(&j->arena, j->api->request->size);
 	j->res = arena_alloc(&j->arena, j->api->response->size);
 	return j->req && j->res &&
-	       wire_decode(j->api->request, j->version, p + used, len - used, &j->arena, j->req) == OK;
+	       wire_decode_some(j->api->request, j->version, p + used, len - used, &j->arena, j->req, NULL) == OK;
 }
 
 static uint64_t deadline(const struct job *j)

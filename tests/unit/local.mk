@@ -88,3 +88,14 @@ tests_unit_bell_tap_SOURCES = %D%/test_bell.c
 tests_unit_bell_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 tests_unit_bell_tap_LDADD = src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_conf.tap tests/unit/test_meta.tap
+TESTS += tests/unit/test_conf.tap tests/unit/test_meta.tap
+tests_unit_test_conf_tap_SOURCES = %D%/test_conf.c
+tests_unit_test_conf_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_conf_tap_LDADD = $(CONF_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+tests_unit_test_meta_tap_SOURCES = %D%/test_meta.c
+tests_unit_test_meta_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_meta_tap_LDADD = $(META_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+endif
