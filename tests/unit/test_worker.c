@@ -666,6 +666,44 @@ Test(worker, relay)
 	end(&e);
 }
 
+Test(worker, auto_creation_asks_the_agent_once)
+{
+	struct we e;
+	struct metadata_request m;
+	struct metadata_request_metadata_request_topic t = { .name = STR("new") };
+	struct metadata_response a;
+	size_t first = 0;
+
+	we_up(&e);
+	begin();
+	struct net_conn *c = env_client(&e);
+	wire_init(&wire_metadata_request, &m);
+	m.topics = &t;
+	m.topics_n = 1;
+	for (int i = 0; i < 4; i++) {
+		ask(c, API_KEY_METADATA, 5, &m);
+		env_turn(&e);
+		cr_assert(answer(c, API_KEY_METADATA, 5, &a));
+		cr_assert_eq(a.topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+		struct net_conn *agent = peer(&e, "agent");
+		cr_assert(agent != NULL);
+		if (i == 0)
+			agent->ev->on_connect(agent->user, agent, OK);
+		else if (i == 1)
+			first = agent->out.len;
+		else
+			cr_assert_eq(agent->out.len, first);
+	}
+	cr_assert_gt(first, 16);
+	m.allow_auto_topic_creation = false;
+	t.name = STR("other");
+	ask(c, API_KEY_METADATA, 5, &m);
+	env_turn(&e);
+	cr_assert(answer(c, API_KEY_METADATA, 5, &a));
+	cr_assert_eq(peer(&e, "agent")->out.len, first, "the request says no");
+	end(&e);
+}
+
 /* ---- hostile frames ----------------------------------------------------------------------------- */
 
 Test(worker, frames_that_make_no_sense_close_the_connection)
