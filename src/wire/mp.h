@@ -33,4 +33,28 @@ struct str mp_str(struct mp_reader *r);			/* nil: null */
 struct bytes mp_bin(struct mp_reader *r);
 uint32_t mp_array(struct mp_reader *r);			/* never more than the bytes that are left */
 
+static inline struct mp_reader mp_of(const void *p, uint32_t len)
+{
+	return mp_open((struct bytes){ p, (int32_t)len });
+}
+
+static inline bool mp_ok(const struct mp_reader *r)
+{
+	return !r->bad;
+}
+
+/* Everything was read and nothing was bad. */
+static inline bool mp_end(const struct mp_reader *r)
+{
+	return !r->bad && r->at == r->len;
+}
+
+static inline void mp_put_bytes(struct buf *b, struct bytes v)	/* null: nil */
+{
+	if (v.len < 0)
+		mp_put_nil(b);
+	else
+		mp_put_bin(b, v.p, (uint32_t)v.len);
+}
+
 #endif

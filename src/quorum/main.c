@@ -1,0 +1,300 @@
+/*
+ * main.c - moldau-quorum: options and settings, then the node behind the os ports. moldau-quorum(8)
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config.h"
+#include "os/clock_os.h"
+#include "os/disk_os.h"
+#include "os/log_os.h"
+#include "os/loop_os.h"
+#include "os/net_os.h"
+#include "quorum/serve.h"
+
+#define FRAMES_MAX (256u << 20)		/* bytes of requests that are in memory at once */
+#define DRAIN_US 10000u
+#define DRAIN_TURNS 200			/* 2 s: a disk that takes longer is left to recovery */
+#define WHY 512
+
+static struct {
+	char data_dir[400], listen[256], cluster_id[24], node_id[16], snapshot_bytes[24];
+} arg_set = { .node_id = "0", .snapshot_bytes = "67108864" };
+
+static const struct option_row {
+	const char *name, *help;	/* name: --name on the command line, the same in the file */
+	char *value;
+	size_t cap;
+} arg_rows[] = {
+	{ "node-id", "number of this node in the quorum (0)", arg_set.node_id, sizeof arg_set.node_id },
+	{ "data-dir", "folder of log and snapshots", arg_set.data_dir, sizeof arg_set.data_dir },
+	{ "listen", "HOST:PORT for brokers and tools", arg_set.listen, sizeof arg_set.listen },
+	{ "cluster-id", "22 characters; made at the first start when not given", arg_set.cluster_id,
+	  sizeof arg_set.cluster_id },
+	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
+	  sizeof arg_set.snapshot_bytes },
+};
+
+#define ROWS (sizeof arg_rows / sizeof arg_rows[0])
+
+struct daemon {
+	struct loop_os *os_loop;
+	struct loop *loop;
+	struct node *node;
+	struct serve *serve;
+	struct loop_timer drain;
+	unsigned turns;
+};
+
+static int usage(FILE *to)
+{
+	fputs("usage: moldau-quorum [-n] [-c FILE] [--NAME VALUE]...\n"
+	      "  -n         check the settings and exit\n"
+	      "  -c FILE    settings, NAME=VALUE a line; options are stronger\n", to);
+	for (size_t i = 0; i < ROWS; i++)
+		fprintf(to, "  --%-18s %s\n", arg_rows[i].name, arg_rows[i].help);
+	fputs("  --version  print the version and exit\nSee moldau-quorum(8).\n", to);
+	return to == stdout ? 0 : 2;
+}
+
+/* "data.dir" in a file, as Kafka writes names, and "--data-dir" are the same setting. */
+static bool same_name(const char *row, const char *name, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && row[i] && (row[i] == name[i] || (row[i] == '-' && name[i] == '.')))
+		i++;
+	return i == len && row[i] == 0;
+}
+
+static bool set(const char *name, size_t len, const char *value, char *why)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!same_name(arg_rows[i].name, name, len))
+			continue;
+		if (strlen(value) >= arg_rows[i].cap) {
+			snprintf(why, WHY, "%s: the value is too long", arg_rows[i].name);
+			return false;
+		}
+		memcpy(arg_rows[i].value, value, strlen(value) + 1);
+		return true;
+	}
+	snprintf(why, WHY, "there is no setting \"%.*s\"", (int)len, name);
+	return false;
+}
+
+static bool load_file(const char *path, char *why)
+{
+	FILE *f = fopen(path, "re");
+	char line[1024];
+	unsigned number = 0;
+	bool ok = f != NULL;
+
+	if (!f)
+		snprintf(why, WHY, "cannot read %s: %s", path, strerror(errno));
+	while (ok && fgets(line, sizeof line, f)) {
+		char *p = line, *end = line + strlen(line), *eq, *value, inner[WHY] = "";
+
+		number++;
+		while (isspace((unsigned char)*p))
+			p++;
+		while (end > p && isspace((unsigned char)end[-1]))
+			*--end = 0;
+		if (*p == 0 || *p == '#')
+			continue;
+		eq = strchr(p, '=');
+		if (!eq) {
+			snprintf(why, WHY, "%.300s:%u: not NAME=VALUE", path, number);
+			ok = false;
+			break;
+		}
+		for (value = eq + 1; isspace((unsigned char)*value);)
+			value++;
+		for (end = eq; end > p && isspace((unsigned char)end[-1]);)
+			end--;
+		ok = set(p, (size_t)(end - p), value, inner);
+		if (!ok)
+			snprintf(why, WHY, "%.200s:%u: %.200s", path, number, inner);
+	}
+	if (f)
+		fclose(f);
+	return ok;
+}
+
+static bool number(const char *text, uint64_t max, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return isdigit((unsigned char)text[0]) && *end == 0 && errno == 0 && *ret <= max;
+}
+
+static bool check(uint64_t *ret_node_id, uint64_t *ret_snapshot_bytes, char *why)
+{
+	struct uuid id;
+
+	if (arg_set.data_dir[0] == 0)
+		snprintf(why, WHY, "data-dir is not set");
+	else if (!strchr(arg_set.listen, ':'))
+		snprintf(why, WHY, "listen wants HOST:PORT");
+	else if (!number(arg_set.node_id, INT32_MAX, ret_node_id))
+		snprintf(why, WHY, "node-id wants a number, not \"%s\"", arg_set.node_id);
+	else if (!number(arg_set.snapshot_bytes, UINT64_MAX / 2, ret_snapshot_bytes))
+		snprintf(why, WHY, "snapshot-log-bytes wants a number, not \"%s\"", arg_set.snapshot_bytes);
+	else if (arg_set.cluster_id[0] && !uuid_parse(str_of(arg_set.cluster_id), &id))
+		snprintf(why, WHY, "cluster-id wants 22 characters of base64url, not \"%s\"", arg_set.cluster_id);
+	else
+		return true;
+	return false;
+}
+
+static void on_log(void *user, const char *msg, const char *detail)
+{
+	(void)user;
+	log_os("quorum", LOG_OS_INFO, msg, detail, NULL);
+}
+
+/* The log can no longer be trusted to take what is said to be taken: end, and let recovery look. */
+static void on_fatal(void *user, const char *what, int err)
+{
+	(void)user;
+	log_os("quorum", LOG_OS_ERROR, what, err_text(err), "the process ends; a restart recovers what was synced");
+	_exit(3);
+}
+
+static void on_accept(void *ctx, int fd)
+{
+	serve_accept(((struct daemon *)ctx)->serve, fd);
+}
+
+static void on_drain(struct loop_timer *t)
+{
+	struct daemon *d = t->user;
+
+	if (node_idle(d->node) || ++d->turns > DRAIN_TURNS)
+		d->loop->calls->stop(d->loop, 0);
+	else
+		d->loop->calls->timer_set(d->loop, t, DRAIN_US);
+}
+
+static void on_term(void *ctx, int signo)
+{
+	struct daemon *d = ctx;
+
+	(void)signo;
+	if (d->drain.fire)
+		return;
+	log_os("quorum", LOG_OS_INFO, "draining", NULL, NULL);
+	serve_drain(d->serve);
+	d->drain = (struct loop_timer){ .fire = on_drain, .user = d };
+	d->loop->calls->timer_set(d->loop, &d->drain, DRAIN_US);
+}
+
+static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
+{
+	struct daemon d = { .os_loop = loop_os_new() };
+	struct disk *disk = disk_os_new(d.os_loop, 2);
+	struct net *net = net_os_new(d.os_loop, FRAMES_MAX);
+	char cluster_id[UUID_TEXT + 1], text[WHY];
+	struct node_stats st;
+	struct uuid fresh;
+	uint64_t seed;
+
+	d.loop = loop_os_port(d.os_loop);
+	os_random(&fresh, sizeof fresh);
+	os_random(&seed, sizeof seed);
+	uuid_text(&fresh, cluster_id);
+	if (arg_set.cluster_id[0])
+		memcpy(cluster_id, arg_set.cluster_id, sizeof cluster_id);
+	struct node_config conf = {
+		.dir = arg_set.data_dir, .id = (uint32_t)node_id, .cluster_id = cluster_id,
+		.cluster_given = arg_set.cluster_id[0] != 0, .snapshot_log_bytes = snapshot_bytes,
+		.seed = seed, .on_fatal = on_fatal,
+	};
+	int fd = net_os_listen(arg_set.listen, why, WHY);	/* first: also keeps a second process out */
+	if (fd < 0)
+		return fd;
+	int err = node_open(disk, d.loop, clock_os(), &conf, &d.node, why, WHY);
+	if (err)
+		return err;
+	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };
+	d.serve = serve_new(d.node, net, d.loop, clock_os(), &sc);
+	node_stats(d.node, &st);
+	snprintf(text, sizeof text, "cluster=%s node=%s listen=%s term=%llu torn_bytes=%llu", cluster_id,
+		 arg_set.node_id, arg_set.listen, (unsigned long long)st.term, (unsigned long long)st.torn_bytes);
+	log_os("quorum", LOG_OS_INFO, "started", text, NULL);
+	net_os_accept(d.os_loop, fd, on_accept, &d);
+	loop_os_signal(d.os_loop, SIGTERM, on_term, &d);
+	loop_os_signal(d.os_loop, SIGINT, on_term, &d);
+	node_start(d.node);
+	int status = loop_os_run(d.os_loop);
+	log_os("quorum", LOG_OS_INFO, "stopped", NULL, NULL);
+	return status;
+}
+
+static bool options(int argc, char **argv, bool files, bool *ret_check, char *why)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (strcmp(a, "-n") == 0) {
+			*ret_check = true;
+		} else if (!v) {
+			snprintf(why, WHY, "%s: not an option, or its value is missing", a);
+			return false;
+		} else if (strcmp(a, "-c") == 0) {
+			if (files && !load_file(v, why))
+				return false;
+			i++;
+		} else if (strncmp(a, "--", 2) == 0) {
+			if (!files && !set(a + 2, strlen(a + 2), v, why))
+				return false;
+			i++;
+		} else {
+			snprintf(why, WHY, "%s: not an option", a);
+			return false;
+		}
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	char why[WHY] = "";
+	bool only_check = false;
+	uint64_t node_id = 0, snapshot_bytes = 0;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("moldau-quorum " PACKAGE_VERSION) < 0;
+	/* Twice: files first, so that options are stronger wherever they stand. */
+	if (!options(argc, argv, true, &only_check, why) || !options(argc, argv, false, &only_check, why) ||
+	    !check(&node_id, &snapshot_bytes, why)) {
+		fprintf(stderr, "moldau-quorum: %s\n", why);
+		return usage(stderr);
+	}
+	if (only_check)
+		return puts("moldau-quorum: the settings are good") < 0;
+	signal(SIGPIPE, SIG_IGN);
+	struct rlimit rl;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	int err = run(node_id, snapshot_bytes, why);
+	if (err < 0)
+		log_os("quorum", LOG_OS_ERROR, "cannot start", why, NULL);
+	return err < 0 ? 1 : err;
+}

@@ -1,0 +1,315 @@
+/* recover.c - what a start finds in the data folder: newest good snapshot, log, torn tail. See rlog.h K3. */
+#include "quorum/rlog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/be.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+
+#define SEGMENT_FILE_MAX (256u << 20)
+
+int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap)
+{
+	if (len < RLOG_ENTRY_HEAD)
+		return E_SHORT;
+	uint32_t n = be32_get(p + 4);
+
+	if (n > RLOG_ENTRY_MAX)
+		return E_CRC;
+	if (len - RLOG_ENTRY_HEAD < n)
+		return E_SHORT;
+	if (crc32c(0, p + 4, RLOG_ENTRY_HEAD - 4 + (size_t)n) != be32_get(p))
+		return E_CRC;
+	*ret = (struct rlog_entry){ .index = be64_get(p + 8), .term = be64_get(p + 16),
+				    .zxid = (int64_t)be64_get(p + 24), .type = be16_get(p + 32),
+				    .version = be16_get(p + 34), .p = p + RLOG_ENTRY_HEAD, .len = n };
+	*ret_gap = be32_get(p + 36);
+	return OK;
+}
+
+int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
+{
+	if (memcmp(p, magic, 4) != 0 || be32_get(p + 60) != crc32c(0, p, 60))
+		return E_CRC;
+	if (be16_get(p + 4) != RLOG_FORMAT)
+		return E_VERSION;
+	if (be32_get(p + 8) != l->node_id || memcmp(p + 16, l->cluster_id, 22) != 0)
+		return E_FOREIGN;
+	return OK;
+}
+
+static int read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret_len)
+{
+	uint64_t size = 0, at = 0;
+	int file, err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
+
+	if (err)
+		return err;
+	err = l->disk->calls->size(l->disk, file, &size);
+	uint8_t *p = err ? NULL : mem_alloc(size);
+
+	while (!err && at < size) {
+		size_t got = 0;
+
+		err = l->disk->calls->pread(l->disk, file, p + at, size - at, at, &got);
+		if (got == 0)
+			break;
+		at += got;
+	}
+	l->disk->calls->close(l->disk, file);
+	if (err) {
+		mem_free(p);
+		return err;
+	}
+	*ret = p;
+	*ret_len = at;
+	return OK;
+}
+
+struct found {
+	uint64_t *log, *snap;
+	uint32_t nlog, nsnap, log_cap, snap_cap;
+};
+
+static void found_add(uint64_t **v, uint32_t *n, uint32_t *cap, uint64_t x)
+{
+	if (*n == *cap) {
+		*cap = *cap ? *cap * 2 : 16;
+		*v = mem_resize(*v, *cap * sizeof **v);
+	}
+	uint32_t i = (*n)++;
+
+	for (; i > 0 && (*v)[i - 1] > x; i--)
+		(*v)[i] = (*v)[i - 1];
+	(*v)[i] = x;
+}
+
+static bool number(const char *p, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (strlen(p) != 20)
+		return false;
+	for (; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		v = v * 10 + (uint64_t)(*p - '0');
+	}
+	*ret = v;
+	return true;
+}
+
+static void on_name(void *ctx, const char *name)
+{
+	struct found *f = ctx;
+	uint64_t x;
+
+	if (!strncmp(name, "log-", 4) && number(name + 4, &x))
+		found_add(&f->log, &f->nlog, &f->log_cap, x);
+	if (!strncmp(name, "snap-", 5) && number(name + 5, &x))
+		found_add(&f->snap, &f->nsnap, &f->snap_cap, x);
+}
+
+static int load_vote(struct rlog *l, char *why, size_t cap)
+{
+	char path[RLOG_DIR_MAX + 16];
+	uint8_t *p = NULL;
+	uint64_t len = 0;
+
+	snprintf(path, sizeof path, "%s/vote", l->dir);
+	int err = read_all(l, path, &p, &len);
+
+	if (err == E_NOENT)
+		return OK;
+	if (!err)
+		err = len < RLOG_SEGMENT_HEAD ? E_DAMAGED : rlog_check_head(l, p, "MQVT");
+	if (!err) {
+		l->voted_for = (uint32_t)be64_get(p + 38);
+		l->term = be64_get(p + 46);
+	} else {
+		snprintf(why, cap, "%s: %s; without it this node could vote twice in a term", path,
+			 err_text(err));
+	}
+	mem_free(p);
+	return err;
+}
+
+/* The newest image that is whole; older ones are tried in turn. */
+static int load_snapshot(struct rlog *l, struct found *f, const struct rlog_load *load, char *why,
+			 size_t cap)
+{
+	for (uint32_t i = f->nsnap; i-- > 0;) {
+		char path[RLOG_DIR_MAX + 40];
+		uint8_t *p = NULL;
+		uint64_t len = 0;
+		uint32_t n = 0;
+
+		snprintf(path, sizeof path, "%s/snap-%020llu", l->dir, (unsigned long long)f->snap[i]);
+		int err = read_all(l, path, &p, &len);
+
+		if (!err)
+			err = len < RLOG_SEGMENT_HEAD + 4 ? E_DAMAGED : rlog_check_head(l, p, "MQSN");
+		if (!err) {
+			n = be32_get(p + 12);
+			if (len != RLOG_SEGMENT_HEAD + 4 + (uint64_t)n ||
+			    crc32c(0, p + RLOG_SEGMENT_HEAD + 4, n) != be32_get(p + RLOG_SEGMENT_HEAD))
+				err = E_CRC;
+		}
+		if (!err) {
+			int64_t zxid = (int64_t)((uint64_t)be16_get(p + 54) << 32 | be32_get(p + 56));
+
+			err = load->snapshot(l->user, be64_get(p + 38), be64_get(p + 46), zxid,
+					     p + RLOG_SEGMENT_HEAD + 4, n);
+			l->snaps[0] = l->last = l->written = l->durable = be64_get(p + 38);
+			l->last_term = be64_get(p + 46);
+			l->snaps[1] = i > 0 ? f->snap[i - 1] : 0;
+			mem_free(p);
+			if (err)
+				snprintf(why, cap, "%s: %s", path, err_text(err));
+			return err;
+		}
+		mem_free(p);
+		if (err == E_FOREIGN || err == E_VERSION) {
+			snprintf(why, cap, "%s: %s", path, err_text(err));
+			return err;
+		}
+		snprintf(why, cap, "%s: %s", path, err_text(err));	/* said if the log has a gap, too */
+	}
+	return OK;
+}
+
+/* Do later bytes prove that entry `index` had been durable when they were written? */
+static bool was_durable(const uint8_t *p, uint64_t len, uint64_t index, uint64_t term)
+{
+	struct rlog_entry e;
+	uint64_t gap;
+
+	for (uint64_t at = 1; at + RLOG_ENTRY_HEAD <= len; at++) {
+		uint64_t i = be64_get(p + at + 8);
+
+		if (i <= index || i - index > 1u << 24 || be64_get(p + at + 16) < term)
+			continue;
+		if (rlog_get_entry(p + at, len - at, &e, &gap) == OK && e.index - gap >= index)
+			return true;
+	}
+	return false;
+}
+
+static int cut(struct rlog *l, const char *path, uint64_t at, uint64_t len)
+{
+	int file, err = l->disk->calls->open(l->disk, path, 0, &file);
+
+	if (err)
+		return err;
+	if (at < len) {
+		l->cut_bytes += len - at;
+		err = l->disk->calls->truncate(l->disk, file, at);
+		if (!err)
+			err = l->disk->calls->sync(l->disk, file);
+	}
+	l->file = file;
+	l->file_bytes = at;
+	return err;
+}
+
+static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint64_t len, bool last,
+			const struct rlog_load *load, char *why, size_t cap)
+{
+	uint64_t at = RLOG_SEGMENT_HEAD, gap, expect = be64_get(p + 38);
+	int err = OK;
+
+	for (; at < len; expect++) {
+		struct rlog_entry e;
+
+		err = rlog_get_entry(p + at, len - at, &e, &gap);
+		if (err == OK && (e.index != expect || e.term < l->last_term))
+			err = E_BAD;
+		if (err) {
+			if (last && !was_durable(p + at, len - at, expect, l->last_term))
+				return cut(l, path, at, len);
+			snprintf(why, cap, "%s: entry %llu at byte %llu is damaged (%s), and it was acknowledged: "
+				 "refusing to go on without it; restore this folder from a copy or another node",
+				 path, (unsigned long long)expect, (unsigned long long)at, err_text(err));
+			return E_DAMAGED;
+		}
+		at += RLOG_ENTRY_HEAD + (uint64_t)e.len;
+		if (e.index <= l->last)
+			continue;		/* the snapshot has it */
+		err = load->entry(l->user, &e);
+		if (err) {
+			snprintf(why, cap, "%s: entry %llu: %s", path, (unsigned long long)e.index, err_text(err));
+			return err;
+		}
+		l->last = l->written = l->durable = e.index;
+		l->last_term = e.term;
+		l->bytes_since_snapshot += RLOG_ENTRY_HEAD + (uint64_t)e.len;
+	}
+	err = last ? cut(l, path, at, len) : OK;
+	if (!err && last && expect != l->last + 1) {	/* it ends before the snapshot: go on in a new one */
+		l->disk->calls->close(l->disk, l->file);
+		l->file = -1;
+	}
+	return err;
+}
+
+static int load_segment(struct rlog *l, uint64_t first, bool last, const struct rlog_load *load,
+			char *why, size_t cap)
+{
+	uint8_t *p = NULL;
+	uint64_t len = 0;
+
+	rlog_seg_add(l, first);
+	char path[RLOG_DIR_MAX + 40];
+
+	memcpy(path, l->seg[l->nseg - 1].path, sizeof path);
+	int err = read_all(l, path, &p, &len);
+
+	if (!err)
+		err = len < RLOG_SEGMENT_HEAD ? E_CRC : rlog_check_head(l, p, "MQLG");
+	if (err == E_CRC && last && (len <= RLOG_SEGMENT_HEAD ||
+				     !was_durable(p + RLOG_SEGMENT_HEAD - 1, len - RLOG_SEGMENT_HEAD + 1, first, 0))) {
+		/* The power went before its first sync: nothing in it was acknowledged. */
+		l->cut_bytes += len;
+		l->nseg--;
+		mem_free(p);
+		return l->disk->calls->unlink(l->disk, path);
+	}
+	if (err) {
+		snprintf(why, cap, "%s: %s", path, err_text(err));
+	} else if (be64_get(p + 38) != first || first > l->last + 1) {
+		snprintf(why, cap, "%s: the entries from %llu on are missing before it", path,
+			 (unsigned long long)l->last + 1);
+		err = E_DAMAGED;
+	} else {
+		err = load_entries(l, path, p, len, last, load, why, cap);
+	}
+	mem_free(p);
+	return err;
+}
+
+int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t cap)
+{
+	struct found f = { 0 };
+	int err = l->disk->calls->list(l->disk, l->dir, on_name, &f);
+
+	if (err)
+		snprintf(why, cap, "%s: %s", l->dir, err_text(err));
+	if (!err)
+		err = load_vote(l, why, cap);
+	if (!err)
+		err = load_snapshot(l, &f, load, why, cap);
+	for (uint32_t i = 0; !err && i < f.nlog; i++)
+		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, why, cap);
+	if (!err && l->term < l->last_term) {
+		snprintf(why, cap, "%s/vote tells term %llu, the log has term %llu", l->dir,
+			 (unsigned long long)l->term, (unsigned long long)l->last_term);
+		err = E_DAMAGED;
+	}
+	mem_free(f.log);
+	mem_free(f.snap);
+	return err;
+}

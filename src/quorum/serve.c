@@ -1,0 +1,776 @@
+/* serve.c - see serve.h. on_frame() is the table of contents. */
+#include "quorum/serve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/be.h"
+#include "base/mem.h"
+#include "quorum/feed.h"
+#include "wire/quorum_frame.h"
+
+#define TIMEOUT_MS_MIN 100u
+#define TIMEOUT_MS_MAX 600000u
+#define SCAN_US 10000u
+#define REQUEST_MAX (16u << 20)		/* so that the push of what it changed stays under QF_FRAME_MAX */
+#define QUEUE_BYTES_MAX (8u << 20)	/* a subscriber with more unsent waits for on_drained */
+#define INFLIGHT_MAX 4096		/* writes of one connection */
+#define PREFIXES_MAX 32
+
+struct conn {
+	struct conn *next, *prev;
+	struct serve *s;
+	struct net_conn *net;
+	int64_t session;		/* 0: none yet */
+	bool live;			/* a liveness connection */
+	bool hello;			/* HELLO came; its answer may be under way */
+	bool closed;			/* on_close ran; the rest goes with the last answer */
+	uint32_t inflight;
+	uint8_t *parked;		/* the frame that waits for them: V1 */
+	uint32_t parked_len;
+	bool subscribed, behind;
+	uint32_t nprefixes;
+	struct str prefix[PREFIXES_MAX];
+	uint64_t seq;			/* of the feed: the next entry to push */
+	int64_t cursor;			/* zxid: pushed up to it */
+};
+
+struct req {
+	struct node_req node;		/* first member */
+	struct conn *c;
+	struct req *next;
+	uint32_t id;
+	enum qf_type type;
+	uint32_t timeout_ms;
+	uint8_t password[16];
+};
+
+struct serve {
+	struct node *node;
+	struct net *net;
+	struct loop *loop;
+	struct clock *clock;
+	struct serve_config conf;
+	struct conn *conns;
+	uint32_t nconns;
+	struct feed feed;
+	struct loop_timer scan;
+	uint64_t scanned_us;
+	bool draining, leads;
+};
+
+/* ---- sending ---- */
+
+static void release_mem(void *p)
+{
+	mem_free(p);
+}
+
+static void start(struct buf *b, enum qf_type t, uint32_t fields)
+{
+	buf_init(b, QF_FRAME_MAX);
+	buf_be32(b, 0);
+	mp_put_array(b, fields);
+	mp_put_int(b, t);
+}
+
+static void start_answer(struct buf *b, enum qf_type t, uint32_t fields, uint32_t id, int err)
+{
+	start(b, t, fields);
+	mp_put_int(b, id);
+	mp_put_int(b, err);
+}
+
+static void push(struct conn *c, struct buf *b)
+{
+	size_t len;
+
+	if (b->bad || c->closed) {
+		buf_release(b);
+		if (!c->closed)
+			c->s->net->calls->abort(c->net);
+		return;
+	}
+	be32_put(b->p, (uint32_t)(b->len - 4));
+	uint8_t *p = buf_steal(b, &len);
+	struct net_piece piece = { .kind = NET_MEM, .mem = p, .len = len, .release = release_mem,
+				   .release_ctx = p };
+
+	c->s->net->calls->send(c->net, &piece, 1);
+}
+
+static void refuse(struct conn *c, enum qf_type t, uint32_t id, int err)
+{
+	struct buf b;
+
+	start_answer(&b, t, t == QF_MULTI || t == QF_GET ? 5 : 3, id, err);
+	if (t == QF_MULTI || t == QF_GET) {
+		mp_put_int(&b, 0);
+		mp_put_array(&b, 0);
+	}
+	push(c, &b);
+}
+
+static void put_node(struct buf *b, struct str path, struct bytes value, int32_t version, int64_t czxid,
+		     int64_t mzxid, int64_t owner)
+{
+	mp_put_str(b, path);
+	mp_put_bytes(b, value);
+	mp_put_int(b, version);
+	mp_put_int(b, czxid);
+	mp_put_int(b, mzxid);
+	mp_put_int(b, owner);
+}
+
+static void put_znode(struct buf *b, const struct znode *z)
+{
+	char path[COORD_PATH_MAX + 1];
+
+	put_node(b, coord_path(z, path), (struct bytes){ z->value ? z->value : (const uint8_t *)"", z->value_len },
+		 z->version, z->czxid, z->mzxid, z->owner);
+}
+
+static void log_session(struct serve *s, const char *msg, const struct coord_session *x)
+{
+	char detail[160];
+
+	snprintf(detail, sizeof detail, "session=%llx name=\"%s\" timeout_ms=%u", (unsigned long long)x->id,
+		 x->name, x->timeout_ms);
+	s->conf.on_log(s->conf.user, msg, detail);
+}
+
+/* ---- the feed ---- */
+
+static bool under(const struct conn *c, struct str path)
+{
+	for (uint32_t i = 0; i < c->nprefixes; i++) {
+		struct str p = c->prefix[i];
+
+		if (p.len == 1)
+			return true;
+		if (path.len >= p.len && memcmp(path.p, p.p, (size_t)p.len) == 0 &&
+		    (path.len == p.len || path.p[p.len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static void push_entry(struct conn *c, const struct feed_entry *e)
+{
+	struct buf b;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < e->n; i++)
+		n += under(c, e->v[i].path);
+	if (n == 0)
+		return;
+	start(&b, QF_CHANGES, 4);
+	mp_put_int(&b, e->zxid);
+	mp_put_bool(&b, false);
+	mp_put_array(&b, n);
+	for (uint32_t i = 0; i < e->n; i++) {
+		const struct feed_change *x = &e->v[i];
+
+		if (!under(c, x->path))
+			continue;
+		mp_put_array(&b, 7);
+		mp_put_bool(&b, x->deleted);
+		put_node(&b, x->path, x->value, x->version, x->czxid, x->mzxid, x->owner);
+	}
+	push(c, &b);
+}
+
+static void push_chunk(struct conn *c, int64_t zxid, struct buf *nodes, uint32_t n)
+{
+	struct buf b;
+
+	start(&b, QF_CHANGES, 4);
+	mp_put_int(&b, zxid);
+	mp_put_bool(&b, true);
+	mp_put_array(&b, n);
+	buf_put(&b, nodes->p, nodes->len);
+	push(c, &b);
+	buf_reset(nodes);
+}
+
+/* All of the subtrees as of now, in one turn: the tree cannot change meanwhile. */
+static void push_snapshot(struct conn *c)
+{
+	struct coord *t = node_coord(c->s->node);
+	int64_t zxid = coord_zxid(t);
+	struct buf b, nodes;
+	uint32_t n = 0;
+
+	start(&b, QF_SNAP_BEGIN, 2);
+	mp_put_int(&b, zxid);
+	push(c, &b);
+	buf_init(&nodes, QF_FRAME_MAX);
+	for (uint32_t i = 0; i < c->nprefixes; i++) {
+		const struct znode *top = coord_find(t, c->prefix[i]);
+
+		for (const struct znode *z = top; z; z = coord_next(top, z)) {
+			mp_put_array(&nodes, 7);
+			mp_put_bool(&nodes, false);
+			put_znode(&nodes, z);
+			n++;
+			if (nodes.len > QF_PUSH_BYTES) {
+				push_chunk(c, zxid, &nodes, n);
+				n = 0;
+			}
+		}
+	}
+	if (n > 0)
+		push_chunk(c, zxid, &nodes, n);
+	buf_release(&nodes);
+	start(&b, QF_SNAP_END, 2);
+	mp_put_int(&b, zxid);
+	push(c, &b);
+	c->seq = c->s->feed.next;
+	c->cursor = zxid;
+}
+
+static void pump(struct conn *c)
+{
+	struct serve *s = c->s;
+
+	if (!c->subscribed || c->closed)
+		return;
+	while (c->seq < s->feed.next) {
+		if (s->net->calls->queued_bytes(c->net) > QUEUE_BYTES_MAX) {
+			c->behind = true;
+			return;
+		}
+		const struct feed_entry *e = feed_at(&s->feed, c->seq);
+
+		if (!e) {		/* it fell out of the ring */
+			push_snapshot(c);
+			break;
+		}
+		push_entry(c, e);
+		c->seq++;
+		c->cursor = e->zxid;
+	}
+	c->behind = false;
+	c->cursor = coord_zxid(node_coord(s->node));
+}
+
+/* ---- connections and sessions ---- */
+
+static void conn_free(struct conn *c)
+{
+	if (!c->closed || c->inflight > 0)
+		return;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		c->s->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	for (uint32_t i = 0; i < c->nprefixes; i++)
+		mem_free((void *)(uintptr_t)c->prefix[i].p);
+	c->s->nconns--;
+	mem_free(c);
+}
+
+static void touch(struct serve *s, struct coord_session *x)
+{
+	x->soft.deadline_us = s->clock->mono_us(s->clock) + x->timeout_ms * 1000ull;
+}
+
+/* V2: proposes the end; nobody waits for it. */
+static void end_session(struct serve *s, struct coord_session *x, const char *why)
+{
+	struct buf b;
+
+	if (x->soft.closing)
+		return;
+	buf_init(&b, 1024);
+	coord_encode_close(&b, node_time_ms(s->node), x->id);
+	if (node_propose(s->node, b.p, (uint32_t)b.len, NULL) == OK) {
+		x->soft.closing = true;
+		log_session(s, why, x);
+	}
+	buf_release(&b);
+}
+
+static void on_scan(struct loop_timer *t)
+{
+	struct serve *s = t->user;
+	uint64_t now = s->clock->mono_us(s->clock), late = now - s->scanned_us - SCAN_US;
+	struct coord *tree = node_coord(s->node);
+	bool stalled = s->scanned_us > 0 && now - s->scanned_us > 3 * SCAN_US;
+
+	for (struct coord_session *x = coord_session_next(tree, NULL); x && !s->draining && node_serves(s->node);
+	     x = coord_session_next(tree, x)) {
+		if (x->soft.deadline_us == 0)
+			touch(s, x);			/* V3 */
+		else if (stalled)
+			x->soft.deadline_us += late;
+		else if (x->soft.deadline_us < now)
+			end_session(s, x, "session ended: no heartbeat");
+	}
+	s->scanned_us = now;
+	s->loop->calls->timer_set(s->loop, t, SCAN_US);
+}
+
+static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
+{
+	struct serve *s = user;
+
+	feed_add(&s->feed, zxid, r->changes, r->nchanges);
+	for (struct conn *c = s->conns, *next; c; c = next) {
+		next = c->next;
+		if (r->nchanges > 0 && !c->behind)
+			pump(c);
+		if (r->kind == COORD_CLOSE && c->session == r->session && !c->closed && !c->live) {
+			struct buf b;
+
+			c->session = 0;
+			if (c->inflight == 0) {		/* not its own request: that one is answered */
+				start(&b, QF_EXPIRED, 1);
+				push(c, &b);
+				s->net->calls->close(c->net);
+			}
+		}
+	}
+}
+
+static void on_lead(void *user, bool leads)
+{
+	struct serve *s = user;
+
+	s->leads = leads;
+	for (struct coord_session *x = coord_session_next(node_coord(s->node), NULL); x && leads;
+	     x = coord_session_next(node_coord(s->node), x))
+		touch(s, x);
+	s->conf.on_log(s->conf.user, leads ? "serving as leader" : "not the leader any more", NULL);
+}
+
+static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len);
+
+static void answered(struct conn *c)
+{
+	c->inflight--;
+	if (c->closed) {
+		conn_free(c);
+		return;
+	}
+	if (c->inflight == 0)
+		c->s->net->calls->unmute(c->net);
+	if (c->inflight == 0 && c->parked) {
+		uint8_t *frame = c->parked;
+
+		c->parked = NULL;
+		on_frame_of(c, frame, c->parked_len);
+		c->s->net->calls->frame_free(c->s->net, frame);
+	}
+}
+
+static void bind(struct conn *c, struct coord_session *x)
+{
+	struct conn *old = x->soft.conn;
+
+	if (old && old != c) {			/* the session has moved here */
+		old->session = 0;
+		c->s->net->calls->abort(old->net);
+	}
+	x->soft.conn = c;
+	c->session = x->id;
+	touch(c->s, x);
+}
+
+static void answer_hello(struct conn *c, uint32_t id, const struct coord_session *x)
+{
+	struct buf b;
+
+	start_answer(&b, QF_HELLO, 9, id, OK);
+	mp_put_int(&b, QF_PROTOCOL);
+	mp_put_str(&b, str_of(c->s->conf.cluster_id));
+	mp_put_int(&b, x->id);
+	mp_put_bin(&b, x->password, sizeof x->password);
+	mp_put_int(&b, x->timeout_ms);
+	mp_put_int(&b, coord_zxid(node_coord(c->s->node)));
+	push(c, &b);
+}
+
+static void on_done(struct node_req *q, int err, int64_t zxid, const struct coord_result *r)
+{
+	struct req *x = (struct req *)q;
+	struct conn *c = x->c;
+	struct buf b;
+
+	if (x->type == QF_HELLO) {
+		struct coord_session *n = coord_session(node_coord(c->s->node), r->session);
+
+		if (n)
+			touch(c->s, n);
+		if (n && !c->closed) {
+			bind(c, n);
+			answer_hello(c, x->id, n);
+			log_session(c->s, "session opened", n);
+		}
+	} else if (x->type == QF_CLOSE) {
+		start_answer(&b, QF_CLOSE, 3, x->id, OK);
+		push(c, &b);
+		if (!c->closed)
+			c->s->net->calls->close(c->net);
+	} else {
+		start_answer(&b, QF_MULTI, 5, x->id, err ? err : r->err);
+		mp_put_int(&b, zxid);
+		mp_put_array(&b, r->nops);
+		for (uint32_t i = 0; i < r->nops; i++) {
+			mp_put_array(&b, 3);
+			mp_put_int(&b, r->ops[i].err);
+			mp_put_str(&b, r->ops[i].path.p ? r->ops[i].path : STR_NULL);
+			mp_put_int(&b, r->ops[i].version);
+		}
+		push(c, &b);
+	}
+	mem_free(x);
+	answered(c);
+}
+
+/* ---- requests ---- */
+
+static void propose(struct conn *c, enum qf_type t, uint32_t id, struct buf *b)
+{
+	struct req *x = mem_alloc(sizeof *x);
+
+	x->node.done = on_done;
+	x->c = c;
+	x->id = id;
+	x->type = t;
+	int err = b->bad ? E_LIMIT : node_propose(c->s->node, b->p, (uint32_t)b->len, &x->node);
+
+	if (err) {
+		mem_free(x);
+		refuse(c, t, id, err);
+	} else if (++c->inflight >= INFLIGHT_MAX) {
+		c->s->net->calls->mute(c->net);
+	}
+	buf_release(b);
+}
+
+static bool same(const uint8_t *a, const uint8_t *b)
+{
+	unsigned d = 0;
+
+	for (int i = 0; i < 16; i++)
+		d |= (unsigned)(a[i] ^ b[i]);
+	return d == 0;
+}
+
+static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
+{
+	struct serve *s = c->s;
+	int64_t protocol = mp_int(m);
+	struct str cluster = mp_str(m), name = mp_str(m);
+	int64_t session = mp_int(m);
+	struct bytes password = mp_bin(m);
+	int64_t timeout = mp_int(m);
+	uint8_t secret[16];
+	struct buf b;
+
+	if (!mp_end(m) || password.len != 16 || c->hello) {
+		s->net->calls->abort(c->net);
+		return;
+	}
+	int err = protocol != QF_PROTOCOL ? E_VERSION
+		: cluster.len >= 0 && !str_is(cluster, s->conf.cluster_id) ? E_FOREIGN
+		: !node_serves(s->node) || s->draining ? E_AGAIN : OK;
+
+	if (err) {
+		refuse(c, QF_HELLO, id, err);
+		return;
+	}
+	c->hello = true;
+	if (session != 0) {
+		struct coord_session *x = coord_session(node_coord(s->node), session);
+
+		if (!x || x->soft.closing || !same(x->password, password.p)) {
+			refuse(c, QF_HELLO, id, E_NOENT);
+			return;
+		}
+		bind(c, x);
+		answer_hello(c, id, x);
+		return;
+	}
+	if (timeout < TIMEOUT_MS_MIN)
+		timeout = TIMEOUT_MS_MIN;
+	if (timeout > TIMEOUT_MS_MAX)
+		timeout = TIMEOUT_MS_MAX;
+	s->conf.random(secret, sizeof secret);
+	buf_init(&b, 4096);
+	coord_encode_open(&b, node_time_ms(s->node), secret, (uint32_t)timeout,
+			  name.len > 63 ? (struct str){ name.p, 63 } : name);
+	propose(c, QF_HELLO, id, &b);
+}
+
+static void do_liveness(struct conn *c, uint32_t id, struct mp_reader *m)
+{
+	int64_t session = mp_int(m);
+	struct bytes password = mp_bin(m);
+	struct coord_session *x = coord_session(node_coord(c->s->node), session);
+	int err = !mp_end(m) || password.len != 16 || !x || !same(x->password, password.p) ? E_NOENT : OK;
+
+	if (err == OK) {
+		x->soft.live = c;
+		c->live = true;
+		c->session = session;
+	}
+	refuse(c, QF_LIVENESS, id, err);
+}
+
+static void do_multi(struct conn *c, uint32_t id, struct mp_reader *m)
+{
+	const uint8_t *ops = m->p + m->at;
+	struct buf b;
+	uint32_t n;
+
+	if (coord_check_ops(m, &n) != OK || !mp_end(m)) {
+		refuse(c, QF_MULTI, id, E_BAD);
+		return;
+	}
+	buf_init(&b, RLOG_ENTRY_MAX);
+	coord_encode_multi(&b, node_time_ms(c->s->node), c->session, ops, (uint32_t)(m->p + m->at - ops));
+	propose(c, QF_MULTI, id, &b);
+}
+
+static void do_get(struct conn *c, uint32_t id, struct mp_reader *m)
+{
+	struct str path = mp_str(m);
+	bool children = mp_bool(m);
+	struct coord *t = node_coord(c->s->node);
+	const struct znode *z;
+	struct buf b;
+
+	if (!mp_end(m) || !coord_path_ok(path)) {
+		refuse(c, QF_GET, id, E_BAD);
+		return;
+	}
+	z = coord_find(t, path);
+	if (!z || !node_serves(c->s->node)) {
+		refuse(c, QF_GET, id, z ? E_AGAIN : E_NOENT);
+		return;
+	}
+	start_answer(&b, QF_GET, 5, id, OK);
+	mp_put_int(&b, coord_zxid(t));
+	mp_put_array(&b, 1 + (children ? z->children : 0));
+	mp_put_array(&b, 6);
+	put_znode(&b, z);
+	for (const struct znode *k = children ? z->first : NULL; k; k = k->next) {
+		mp_put_array(&b, 6);
+		put_znode(&b, k);
+	}
+	if (b.bad) {
+		buf_release(&b);
+		refuse(c, QF_GET, id, E_LIMIT);
+		return;
+	}
+	push(c, &b);
+}
+
+static void do_subscribe(struct conn *c, uint32_t id, struct mp_reader *m)
+{
+	uint32_t n = mp_array(m);
+	struct serve *s = c->s;
+	struct buf b;
+
+	if (n == 0 || n > PREFIXES_MAX || c->subscribed) {
+		refuse(c, QF_SUBSCRIBE, id, E_BAD);
+		return;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct str p = mp_str(m);
+
+		if (!coord_path_ok(p)) {
+			refuse(c, QF_SUBSCRIBE, id, E_BAD);
+			return;
+		}
+		c->prefix[c->nprefixes++] = (struct str){ mem_strdup(p.p, (size_t)p.len), p.len };
+	}
+	int64_t from = mp_int(m), now = coord_zxid(node_coord(s->node));
+
+	if (!mp_end(m)) {
+		s->net->calls->abort(c->net);
+		return;
+	}
+	start_answer(&b, QF_SUBSCRIBE, 4, id, OK);
+	mp_put_int(&b, now);
+	push(c, &b);
+	c->subscribed = true;
+	if (from <= 0 || from > now || !feed_seek(&s->feed, from, &c->seq))
+		push_snapshot(c);
+	else
+		pump(c);
+}
+
+static void do_close(struct conn *c, uint32_t id)
+{
+	struct coord_session *x = coord_session(node_coord(c->s->node), c->session);
+	struct buf b;
+
+	if (!x || x->soft.closing) {
+		refuse(c, QF_CLOSE, id, OK);
+		return;
+	}
+	x->soft.closing = true;
+	buf_init(&b, 1024);
+	coord_encode_close(&b, node_time_ms(c->s->node), x->id);
+	propose(c, QF_CLOSE, id, &b);
+}
+
+static void do_beat(struct conn *c, uint32_t id)
+{
+	struct buf b;
+
+	start_answer(&b, QF_BEAT, 4, id, OK);
+	mp_put_int(&b, c->subscribed && !c->behind ? c->cursor : 0);
+	push(c, &b);
+}
+
+static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
+{
+	struct serve *s = c->s;
+	struct mp_reader m = mp_of(frame, len);
+	uint32_t fields = mp_array(&m);
+	int64_t type = mp_int(&m), id = mp_int(&m);
+
+	if (!mp_ok(&m) || fields < 2 || id < 0 || id > INT32_MAX || type < QF_HELLO || type > QF_LIVENESS) {
+		s->net->calls->abort(c->net);
+		return;
+	}
+	enum qf_type t = (enum qf_type)type;
+	struct coord_session *x = coord_session(node_coord(s->node), c->session);
+
+	if (x && !c->live)
+		touch(s, x);
+	if (t != QF_HELLO && t != QF_LIVENESS && !x) {
+		refuse(c, t, (uint32_t)id, E_CLOSED);
+		return;
+	}
+	switch (t) {
+	case QF_HELLO:
+		do_hello(c, (uint32_t)id, &m);
+		break;
+	case QF_BEAT:
+		do_beat(c, (uint32_t)id);
+		break;
+	case QF_MULTI:
+		do_multi(c, (uint32_t)id, &m);
+		break;
+	case QF_GET:
+		do_get(c, (uint32_t)id, &m);
+		break;
+	case QF_SUBSCRIBE:
+		do_subscribe(c, (uint32_t)id, &m);
+		break;
+	case QF_CLOSE:
+		do_close(c, (uint32_t)id);
+		break;
+	case QF_LIVENESS:
+		do_liveness(c, (uint32_t)id, &m);
+		break;
+	case QF_CHANGES:
+	case QF_SNAP_BEGIN:
+	case QF_SNAP_END:
+	case QF_EXPIRED:
+		break;
+	}
+}
+
+/* V1: writes may overtake nothing and nothing overtakes them; all but a further write waits. */
+static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t len)
+{
+	struct conn *c = user;
+	struct mp_reader m = mp_of(frame, len);
+
+	(void)nc;
+	mp_array(&m);
+	int64_t type = mp_int(&m);
+
+	if (c->inflight > 0 && type != QF_MULTI && !c->parked) {
+		c->parked = frame;
+		c->parked_len = len;
+		c->s->net->calls->mute(c->net);
+		return;
+	}
+	must(!c->parked);
+	on_frame_of(c, frame, len);
+	c->s->net->calls->frame_free(c->s->net, frame);
+}
+
+static void on_close(void *user, struct net_conn *nc, int err)
+{
+	struct conn *c = user;
+	struct serve *s = c->s;
+	struct coord_session *x = coord_session(node_coord(s->node), c->session);
+
+	(void)nc;
+	(void)err;
+	c->closed = true;
+	s->net->calls->frame_free(s->net, c->parked);
+	c->parked = NULL;
+	if (x && x->soft.conn == c)
+		x->soft.conn = NULL;
+	if (x && x->soft.live == c) {
+		x->soft.live = NULL;
+		if (!s->draining)
+			end_session(s, x, "session ended: its processes are gone");
+	}
+	conn_free(c);
+}
+
+static void on_drained(void *user, struct net_conn *nc)
+{
+	(void)nc;
+	pump(user);
+}
+
+static const struct net_events events = {
+	.on_frame = on_frame, .on_close = on_close, .on_drained = on_drained,
+};
+
+void serve_accept(struct serve *s, int fd)
+{
+	struct conn *c = mem_alloc(sizeof *c);
+
+	c->s = s;
+	if (s->net->calls->adopt(s->net, fd, &events, c, REQUEST_MAX, &c->net) != OK) {
+		mem_free(c);
+		return;
+	}
+	c->next = s->conns;
+	if (s->conns)
+		s->conns->prev = c;
+	s->conns = c;
+	s->nconns++;
+}
+
+struct serve *serve_new(struct node *node, struct net *net, struct loop *loop, struct clock *clock,
+			const struct serve_config *conf)
+{
+	struct serve *s = mem_alloc(sizeof *s);
+
+	s->node = node;
+	s->net = net;
+	s->loop = loop;
+	s->clock = clock;
+	s->conf = *conf;
+	feed_init(&s->feed, coord_zxid(node_coord(node)));
+	s->scan = (struct loop_timer){ .fire = on_scan, .user = s };
+	node_listen(node, &(struct node_listener){ on_lead, on_applied, s });
+	loop->calls->timer_set(loop, &s->scan, SCAN_US);
+	return s;
+}
+
+void serve_drain(struct serve *s)
+{
+	s->draining = true;
+}
+
+uint32_t serve_connections(const struct serve *s)
+{
+	return s->nconns;
+}

@@ -1,0 +1,37 @@
+/*
+ * serve.h - the native protocol's server: sessions, batches, reads, the change feed. Frames are listed
+ * in wire/quorum_frame.h.
+ *
+ * Invariants
+ *   V1  requests of a connection are answered in their order; a read waits for the connection's own
+ *       earlier writes
+ *   V2  a session ends by a log entry only: asked for, at its deadline, or at once when its liveness
+ *       connection was closed by the other side
+ *   V3  deadlines are soft state of the leader: a start gives every session its whole timeout again, and
+ *       a loop that was late extends all of them by as much
+ *   V4  a subscriber gets every change once and in order, or a snapshot
+ */
+#ifndef QUORUM_SERVE_H
+#define QUORUM_SERVE_H
+
+#include "io/net.h"
+#include "quorum/node.h"
+
+struct serve;
+
+struct serve_config {
+	const char *cluster_id;
+	void (*on_log)(void *user, const char *msg, const char *detail);
+	void (*random)(void *buf, uint32_t len);
+	void *user;
+};
+
+struct serve *serve_new(struct node *node, struct net *net, struct loop *loop, struct clock *clock,
+			const struct serve_config *conf);
+/* A connection that was accepted; the descriptor is taken over. */
+void serve_accept(struct serve *s, int fd);
+/* No session ends because of connections that close from now on; new requests are refused. */
+void serve_drain(struct serve *s);
+uint32_t serve_connections(const struct serve *s);
+
+#endif
