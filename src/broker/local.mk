@@ -19,3 +19,8 @@ HOST_LIBS = src/broker/libhost.a
 noinst_LIBRARIES += src/broker/libagent.a
 src_broker_libagent_a_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_parts.c %D%/agent_job.c
 AGENT_LIBS = src/broker/libagent.a
+sbin_PROGRAMS += moldau-broker
+moldau_broker_SOURCES = %D%/main.c
+moldau_broker_LDADD = $(HOST_LIBS) $(AGENT_LIBS) $(WORKER_LIBS) $(GROUPS_LIBS) $(PART_LIBS) $(META_LIBS) \
+	$(CLIENT_LIBS) src/ipc/libipc.a src/wire/libwire.a src/wire/libcodec.a $(OS_LIBS) $(CONF_LIBS) \
+	$(BASE_LIBS) $(CODEC_LIBS)

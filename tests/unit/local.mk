@@ -98,4 +98,9 @@ tests_unit_test_conf_tap_LDADD = $(CONF_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
 tests_unit_test_meta_tap_SOURCES = %D%/test_meta.c
 tests_unit_test_meta_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_meta_tap_LDADD = $(META_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+check_PROGRAMS += tests/unit/ports.tap
+TESTS += tests/unit/ports.tap
+tests_unit_ports_tap_SOURCES = %D%/test_ports.c
+tests_unit_ports_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+tests_unit_ports_tap_LDADD = $(OS_LIBS) src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
