@@ -63,7 +63,7 @@ const struct kafka_api kafka_apis[] = {
 	LIVE(32, DESCRIBE_CONFIGS, "DescribeConfigs", describe_configs,
 	     AGENT, DESCRIBE_CONFIGS, BY_REQUEST, REQUEST)
 	LIVE(33, ALTER_CONFIGS, "AlterConfigs", alter_configs,
-	     NONE, ALTER_CONFIGS, BY_REQUEST, REQUEST)
+	     AGENT, ALTER_CONFIGS, BY_REQUEST, REQUEST)
 	LIVE(34, ALTER_REPLICA_LOG_DIRS, "AlterReplicaLogDirs", alter_replica_log_dirs,
 	     NONE, ALTER, CLUSTER, REQUEST)
 	LIVE(35, DESCRIBE_LOG_DIRS, "DescribeLogDirs", describe_log_dirs,
