@@ -304,14 +304,20 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uin
 
 		log_walk_init(&w, k->t->disk, file, bytes, false);
 		err = log_walk_offset(&w, &at, (int64_t)k->recovery_point, &h);
-		/* Bit rot in what was synced: not ours to cut. */
-		if (err == E_BAD && next_base <= k->recovery_point)
-			return E_IO;
+		bool broke = err == E_BAD && next_base <= k->recovery_point;
 		if (err != OK && err != E_RANGE && err != E_BAD)
 			return err;
 		s.end = at;		/* start of the first batch to distrust, or where it broke */
 		s.skip_crc = true;
 		err = log_scan(&s);
+		if (!err && broke) {
+			/* A closed segment that is whole may have grown again by a power loss: bytes of an
+			 * append that was cut before the roll. Else it is bit rot in what was synced: not
+			 * ours to cut. */
+			k->pos = s.pos;
+			k->end = (uint64_t)s.next_offset;
+			return k->end == next_base ? k->err : E_IO;
+		}
 		s.end = bytes;
 		s.skip_crc = false;
 	}
@@ -355,7 +361,7 @@ static int recover_segment(struct recovery *k, uint32_t i, bool *ret_stop)
 		k->cut_bytes += bytes - k->pos;
 		err = k->t->disk->calls->truncate(k->t->disk, file, k->pos);
 		part_tally(k->t, PC_TORN, 1);
-		*ret_stop = true;
+		*ret_stop = last || k->end != next_base;
 	}
 	if (!err && !last && !*ret_stop) {	/* the closing entry */
 		e = (struct log_index_entry){ .rel = (uint32_t)(k->end - k->base),

@@ -1,0 +1,5 @@
+check_PROGRAMS += tests/sim/run
+tests_sim_run_SOURCES = %D%/run.c
+tests_sim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
+tests_sim_run_LDADD = src/sim/libsim.a src/part/libpartm.a src/base/libmutant.a $(BASE_LIBS)
+TESTS += tests/sim/run
