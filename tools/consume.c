@@ -173,6 +173,7 @@ static int offset_of(struct consumer *s, struct part *p, int64_t timestamp)
 	lp.partition_index = p->id;
 	lp.current_leader_epoch = -1;
 	lp.timestamp = timestamp;
+	lp.max_num_offsets = 1;
 	int err = kc_call(s->k, p->leader, KAFKA_LIST_OFFSETS, kc_version(s->k, KAFKA_LIST_OFFSETS, 5),
 			  &wire_list_offsets_request, &q, &wire_list_offsets_response, &r);
 	if (err == OK && (r.topics_n != 1 || r.topics[0].partitions_n != 1))
