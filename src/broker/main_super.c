@@ -249,6 +249,29 @@ static bool reap(struct keeper *k)
 	return end;
 }
 
+/* After a clean end nothing in the run directory is of use: its memory is given back. */
+static void leave(struct keeper *k)
+{
+	static const char *const files[] = { "table", "table.id", "pages", "agent.sock", "agent.session" };
+	char path[600];
+
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		snprintf(path, sizeof path, "%s/%s", k->h->run_dir, files[i]);
+		unlink(path);
+	}
+	for (int i = 0; i < PROC_WORKERS_MAX; i++) {
+		snprintf(path, sizeof path, "%s/%s-%d.sock", k->h->run_dir, i < k->h->workers ? "worker" : "groups",
+			 i < k->h->workers ? i : i - k->h->workers);
+		unlink(path);
+	}
+	uint64_t gen = atomic_load(bell_word(k->bells, BELL_IMAGE_GEN));
+	for (uint64_t g = gen > 16 ? gen - 16 : 0; g <= gen; g++) {
+		snprintf(path, sizeof path, "%s/image-%llu", k->h->run_dir, (unsigned long long)g);
+		unlink(path);
+	}
+	rmdir(k->h->run_dir);
+}
+
 int supervise(struct host *h)
 {
 	struct keeper k = { .h = h, .port = { ring } };
@@ -284,6 +307,10 @@ int supervise(struct host *h)
 		}
 		end |= reap(&k);
 	}
-	log_os("supervisor", LOG_OS_INFO, "stopped", NULL, NULL);
+	bool clean = atomic_load(bell_word(k.bells, BELL_CLEAN)) != 0;
+
+	if (clean)
+		leave(&k);
+	log_os("supervisor", LOG_OS_INFO, clean ? "stopped; everything is on the disk" : "stopped", NULL, NULL);
 	return 0;
 }
