@@ -438,6 +438,11 @@ static struct str group_of(const struct greq *q)
 		return ((const struct offset_commit_request *)q->msg)->group_id;
 	case KAFKA_OFFSET_DELETE:
 		return ((const struct offset_delete_request *)q->msg)->group_id;
+	case KAFKA_OFFSET_FETCH: {
+		const struct offset_fetch_request *m = q->msg;
+
+		return q->version < 8 ? m->group_id : m->groups_n > 0 ? m->groups[0].group_id : STR("");
+	}
 	default:
 		return STR_NULL;
 	}
@@ -450,7 +455,8 @@ void api_group_begin(struct greq *q)
 		find_coordinator(q);
 		return;
 	case KAFKA_OFFSET_FETCH:
-		api_offset_fetch(q);
+		if (!groups_wait_load(q->p, group_of(q), q))
+			api_offset_fetch(q);
 		return;
 	case KAFKA_DESCRIBE_GROUPS:
 		describe_groups(q);
@@ -475,6 +481,8 @@ void api_group_begin(struct greq *q)
 	int16_t e;
 	struct gshard *sh = groups_shard(q->p, group_of(q), &e);
 
+	if (q->api->key != KAFKA_HEARTBEAT && groups_wait_load(q->p, group_of(q), q))
+		return;
 	if (sh)
 		groups_run(sh, q);
 	else if (q->api->key == KAFKA_HEARTBEAT && e == GE_LOAD_IN_PROGRESS)
@@ -504,6 +512,9 @@ void api_group_run(struct greq *q, struct gshard *sh)
 		return;
 	case KAFKA_OFFSET_COMMIT:
 		api_commit_run(q, sh);
+		return;
+	case KAFKA_OFFSET_FETCH:	/* it waited for the load */
+		api_offset_fetch(q);
 		return;
 	case KAFKA_OFFSET_DELETE:
 		api_delete_offsets_run(q, sh);
@@ -592,6 +603,9 @@ void api_group_fail(struct group_port *port, struct group_call *c, int16_t error
 	case KAFKA_OFFSET_COMMIT:
 		/* A record above the limit of the log has a code of its own here. */
 		api_commit_reply(q, NULL, error == GE_UNKNOWN ? GE_INVALID_COMMIT_SIZE : error);
+		return;
+	case KAFKA_OFFSET_FETCH:	/* gives the partition's code itself */
+		api_offset_fetch(q);
 		return;
 	case KAFKA_OFFSET_DELETE:
 		api_delete_offsets_reply(q, NULL, error);

@@ -14,6 +14,7 @@
 #define ARENA_MAX ((size_t)256 << 20)
 #define TICK_US UINT64_C(100000)
 #define BATCHES 16
+#define LOAD_WAIT_US UINT64_C(1000000)	/* then requests get COORDINATOR_LOAD_IN_PROGRESS */
 #define OFFSETS_TOPIC STR("__consumer_offsets")
 
 static void pump(struct gshard *sh);
@@ -181,6 +182,7 @@ static void follow(struct gshard *sh, const struct image_topic *t)
 	if (!mine || sh->state != G_ABSENT)
 		return;
 	sh->state = G_LOADING;
+	sh->load_us = now_us(p);
 	sh->epoch = part.leader_epoch;
 	sh->slot = part.slot;
 	sh->topic = t->id;
@@ -229,6 +231,27 @@ struct gshard *groups_shard(struct gproc *p, struct str group, int16_t *ret_erro
 	*ret_error = sh->state == G_READY ? GE_NONE : sh->state == G_LOADING ? GE_LOAD_IN_PROGRESS
 		: GE_NOT_COORDINATOR;
 	return sh->state == G_READY ? sh : NULL;
+}
+
+static void fail_waiting(struct gshard *sh, int16_t error)
+{
+	struct greq *q = sh->wait_first;
+
+	sh->wait_first = sh->wait_last = NULL;
+	for (struct greq *next; q; q = next) {
+		next = q->queue;
+		api_group_fail(&sh->p->port, &q->call->call, error);
+	}
+}
+
+bool groups_wait_load(struct gproc *p, struct str group, struct greq *q)
+{
+	struct gshard *sh = &p->v[group_partition(group, p->partitions)];
+
+	if (sh->state != G_LOADING || now_us(p) - sh->load_us > LOAD_WAIT_US)
+		return false;
+	groups_run(sh, q);
+	return true;
 }
 
 /* ---- append -------------------------------------------------------------------------------- */
@@ -609,6 +632,8 @@ static void each(struct gproc *p, bool all, uint32_t slot)
 			continue;
 		if (sh->state == G_LOADING)
 			load_poll(sh);
+		if (sh->state == G_LOADING && now_us(p) - sh->load_us > LOAD_WAIT_US)
+			fail_waiting(sh, GE_LOAD_IN_PROGRESS);
 		if (sh->held_first)
 			release_held(sh);
 		pump(sh);

@@ -81,6 +81,7 @@ struct gshard {				/* one coordinator partition */
 	struct uuid topic;
 	struct shard *s;
 	struct gload *load;
+	uint64_t load_us;		/* when the load began */
 	uint64_t generation;		/* truncation generation of the log */
 	int64_t end;			/* of the last append: what answers wait for */
 	struct greq *wait_first, *wait_last;	/* a write is stuck: run later */
@@ -111,6 +112,8 @@ struct gproc {
 
 /* ---- groups.c ------------------------------------------------------------------------------ */
 
+/* True: the partition is being read since a moment: q waits for it (api_group_run() comes then). */
+bool groups_wait_load(struct gproc *p, struct str group, struct greq *q);
 /* The partition of a group when it is served here and loaded; else NULL with Kafka's code. */
 struct gshard *groups_shard(struct gproc *p, struct str group, int16_t *ret_error);
 /* Runs q (api_group_run) on its partition, now or after a stuck write. */

@@ -20,7 +20,7 @@ struct call {				/* in the request's arena */
 	struct relay *r;
 	struct req *q;
 	uint64_t id;
-	bool sent;
+	bool sent, again;		/* again: its first receiver died with it */
 	struct call *prev, *next;	/* all, oldest first */
 	struct call *chain;
 };
@@ -160,6 +160,33 @@ static void on_connect(void *user, struct net_conn *nc, int err)
 	}
 }
 
+/*
+ * The coordinator process died with the request in its hands: may it be asked again? What it had
+ * not written died with it, and these give the same result when they were written; so a client
+ * does not notice a death. Once only, lest a request that kills goes round.
+ */
+static bool ask_again(struct call *c)
+{
+	switch (c->q->api->key) {
+	case KAFKA_OFFSET_COMMIT:
+	case KAFKA_OFFSET_FETCH:
+	case KAFKA_FIND_COORDINATOR:
+	case KAFKA_JOIN_GROUP:
+	case KAFKA_HEARTBEAT:
+	case KAFKA_SYNC_GROUP:
+		break;
+	default:
+		return false;
+	}
+	if (c->again)
+		return false;
+	c->again = true;
+	c->sent = false;
+	c->q->timer.fire = on_waited;
+	wait_timer_set(&c->q->w->waits, &c->q->timer, worker_now_us(c->q->w) + RELAY_WAIT_MS * 1000);
+	return true;
+}
+
 static void on_close(void *user, struct net_conn *nc, int err)
 {
 	struct relay *r = user;
@@ -170,7 +197,7 @@ static void on_close(void *user, struct net_conn *nc, int err)
 	r->up = false;
 	for (struct call *c = r->first, *next; c; c = next) {
 		next = c->next;
-		if (c->sent)
+		if (c->sent && !ask_again(c))
 			fail(c);
 	}
 	if (r->pending > 0)

@@ -651,7 +651,14 @@ Test(worker, relay)
 	g->out.len = 0;
 	send_heartbeat(c);
 	env_turn(&e);
-	env_hang_up(&e, g);		/* dies with the request in its hands */
+	env_hang_up(&e, g);		/* dies with the request in its hands: the next one is asked */
+	cr_assert_not(answer(c, 12, 0, &a));
+	env_sleep(&e, 50);
+	g = peer(&e, "groups-1");
+	cr_assert(g != NULL);
+	g->ev->on_connect(g->user, g, OK);
+	cr_assert_gt(g->out.len, 16);
+	env_hang_up(&e, g);		/* once only */
 	cr_assert(answer(c, 12, 0, &a));
 	cr_assert_eq(a.error_code, KAFKA_COORDINATOR_NOT_AVAILABLE);
 	send_heartbeat(c);		/* nobody comes up in time */
