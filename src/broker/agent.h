@@ -56,7 +56,6 @@ void agent_parts_gone(struct agent *a);
 
 void agent_jobs(struct agent *a);	/* goes on with what can go on */
 void agent_peer_adopt(struct agent *a, int fd);
-bool agent_jobs_idle(const struct agent *a);
 
 void agent_log(struct agent *a, int level, const char *msg, const char *detail, const char *hint);
 uint64_t agent_now_us(const struct agent *a);

@@ -49,11 +49,6 @@ struct job {
 	int64_t block;			/* first producer id of a claimed block */
 };
 
-bool agent_jobs_idle(const struct agent *a)
-{
-	return !a->queue && !a->waiting;
-}
-
 static void job_free(struct job *j)
 {
 	j->a->env->net->calls->frame_free(j->a->env->net, j->frame);

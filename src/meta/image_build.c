@@ -94,6 +94,22 @@ static void topic_conf(const struct meta *m, const struct conf *c, int32_t self,
 	r->unclean_election = number(m, c, self, t, rf, "unclean.leader.election.enable") == 1;
 }
 
+/* The same out of what was kept. A topic's replicas count only for the default of min.insync.replicas. */
+static void topic_conf_kept(struct meta *m, const struct conf *c, int32_t self, struct meta_topic *t,
+			    struct image_conf *r)
+{
+	int32_t rf = t->parts[0].replicas.n;
+	bool own = meta_conf(m, "topics", str_of(t->name)) != NULL;
+	struct image_conf *kept = own ? &t->conf : &m->plain[rf];
+	uint64_t *stamp = own ? &t->conf_stamp : &m->plain_stamp[rf];
+
+	if (*stamp != m->conf_stamp) {
+		topic_conf(m, c, self, str_of(t->name), rf, kept);
+		*stamp = m->conf_stamp;
+	}
+	*r = *kept;
+}
+
 static struct counts count(const struct meta *m)
 {
 	struct counts n = { 0 };
@@ -194,13 +210,13 @@ static void sort_ids(const struct block_topic *t, uint32_t *v, uint32_t n)
 	}
 }
 
-static void fill_topics(const struct meta *m, const struct conf *c, int32_t self, struct buf *b,
+static void fill_topics(struct meta *m, const struct conf *c, int32_t self, struct buf *b,
 			const struct block_head *h)
 {
 	uint32_t n = 0, parts = 0, numbers = 0;
 
 	for (uint32_t i = 0; i < m->topics_n; i++) {
-		const struct meta_topic *t = m->topics[i];
+		struct meta_topic *t = m->topics[i];
 
 		if (!complete(t))
 			continue;
@@ -208,7 +224,7 @@ static void fill_topics(const struct meta *m, const struct conf *c, int32_t self
 
 		o.name = put(b, str_of(t->name));
 		o.internal = meta_topic_internal(str_of(t->name));
-		topic_conf(m, c, self, str_of(t->name), t->parts[0].replicas.n, &o.conf);
+		topic_conf_kept(m, c, self, t, &o.conf);
 		if (b->bad)
 			return;
 		((struct block_topic *)(void *)(b->p + h->topics))[n] = o;
@@ -252,7 +268,7 @@ static void fill_brokers(const struct meta *m, struct buf *b, struct block_head 
 	}
 }
 
-int meta_image(const struct meta *m, const struct conf *c, int32_t self, struct str cluster_id, uint64_t gen,
+int meta_image(struct meta *m, const struct conf *c, int32_t self, struct str cluster_id, uint64_t gen,
 	       struct buf *b)
 {
 	struct counts n = count(m);

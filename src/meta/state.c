@@ -11,6 +11,7 @@ struct meta *meta_open(void)
 
 	m->topics_version = -1;
 	m->producers_version = -1;
+	m->conf_stamp = 1;
 	return m;
 }
 
@@ -284,8 +285,25 @@ static int apply_part(struct meta *m, struct str name, struct str number, const 
 	return OK;
 }
 
+/* What was resolved from these settings is stale now. */
+static void conf_changed(struct meta *m, struct str key)
+{
+	static const char topics[] = "topics/";
+	int32_t n = (int32_t)sizeof topics - 1;
+
+	if (key.len > n && memcmp(key.p, topics, (size_t)n) == 0) {
+		struct meta_topic *t = meta_topic(m, (struct str){ key.p + n, key.len - n });
+
+		if (t)
+			t->conf_stamp = 0;
+	} else {
+		m->conf_stamp++;
+	}
+}
+
 static int apply_conf(struct meta *m, struct str key, const struct meta_change *c)
 {
+	conf_changed(m, key);
 	uint32_t at = conf_at(m, key);
 	struct meta_conf *o = at < m->confs_n && str_is(key, m->confs[at]->key) ? m->confs[at] : NULL;
 

@@ -27,6 +27,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "meta/image.h"
 
 #define META_REPLICAS_MAX 8
 #define META_FORMAT 1
@@ -53,6 +54,8 @@ struct meta_topic {
 	int32_t version;
 	int32_t parts_n;
 	struct meta_part *parts;
+	struct image_conf conf;		/* resolved settings, if conf_stamp is the mirror's */
+	uint64_t conf_stamp;
 };
 
 struct meta_conf {			/* the dynamic settings of one resource */
@@ -91,6 +94,11 @@ struct meta {
 	int32_t producers_version;	/* of /producer-ids; -1: not there */
 	int64_t producers_next;
 	int64_t zxid;
+	/* Resolving a topic's settings costs some 100 us, so results are kept while nothing they came
+	 * from changed: the stamp grows with each change of a broker's settings. */
+	uint64_t conf_stamp;
+	struct image_conf plain[META_REPLICAS_MAX + 1];	/* of topics without settings, by replicas */
+	uint64_t plain_stamp[META_REPLICAS_MAX + 1];
 };
 
 struct meta_change {			/* as client/quorum.h gives them */
@@ -149,7 +157,7 @@ bool meta_topic_value(const struct meta *m, const struct conf *c, int32_t node, 
 /* ---- the image (image_build.c) ---- */
 
 /* The block of image.h; b is an empty buffer. */
-int meta_image(const struct meta *m, const struct conf *c, int32_t self, struct str cluster_id,
+int meta_image(struct meta *m, const struct conf *c, int32_t self, struct str cluster_id,
 	       uint64_t gen, struct buf *b) MUST_CHECK;
 
 #endif

@@ -262,6 +262,43 @@ Test(meta, delete_topics)
 	close_bed(&b);
 }
 
+static int64_t image_max_bytes(struct bed *b, const char *topic)
+{
+	struct buf blk;
+	struct image *im;
+	struct image_topic t;
+
+	buf_init(&blk, 1u << 24);
+	cr_assert_eq(meta_image(b->m, b->conf, 1, STR("c"), 1, &blk), OK);
+	cr_assert_eq(image_open(blk.p, blk.len, &im), OK);
+	cr_assert(image_topic_by_name(im, str_of(topic), &t));
+	image_close(im);
+	buf_release(&blk);
+	return t.conf.max_message_bytes;
+}
+
+/* Kept settings are dropped when what they came from changes. */
+Test(meta, settings_reach_the_image)
+{
+	struct bed b;
+
+	open_bed(&b, 1);
+	cr_assert_eq(create(&b, "t", 1, 1, NULL, NULL), KAFKA_NONE);
+	cr_assert_eq(create(&b, "u", 1, 1, "max.message.bytes", "77"), KAFKA_NONE);
+	cr_assert_eq(image_max_bytes(&b, "t"), 1048588);
+	cr_assert_eq(image_max_bytes(&b, "u"), 77);
+	cr_assert_eq(alter(&b, 4, "", "message.max.bytes", 0, "5000"), KAFKA_NONE);
+	cr_assert_eq(image_max_bytes(&b, "t"), 5000);
+	cr_assert_eq(image_max_bytes(&b, "u"), 77);
+	cr_assert_eq(alter(&b, 4, "1", "message.max.bytes", 0, "6000"), KAFKA_NONE);
+	cr_assert_eq(image_max_bytes(&b, "t"), 6000);
+	cr_assert_eq(alter(&b, 2, "t", "max.message.bytes", 0, "88"), KAFKA_NONE);
+	cr_assert_eq(image_max_bytes(&b, "t"), 88);
+	cr_assert_eq(alter(&b, 2, "t", "max.message.bytes", 1, NULL), KAFKA_NONE);
+	cr_assert_eq(image_max_bytes(&b, "t"), 6000);
+	close_bed(&b);
+}
+
 /* The builder against the mirror, after each of many random changes. */
 Test(meta, image_random)
 {
