@@ -129,7 +129,7 @@ bool conf_parse_int(struct str s, int64_t *ret)
 	return true;
 }
 
-bool conf_parse_double(struct str s, double *ret)
+static bool parse_double(struct str s, double *ret)
 {
 	double v = 0;
 	int32_t i = 0, digits = 0;
@@ -230,13 +230,13 @@ static void range(struct str part, double *lo, double *hi)
 	while (dots + 1 < part.len && !(part.p[dots] == '.' && part.p[dots + 1] == '.'))
 		dots++;
 	if (dots + 1 >= part.len) {
-		must(conf_parse_double(part, lo));
+		must(parse_double(part, lo));
 		*hi = *lo;
 		return;
 	}
-	must(conf_parse_double((struct str){ part.p, dots }, lo));
+	must(parse_double((struct str){ part.p, dots }, lo));
 	if (part.len > dots + 2)
-		must(conf_parse_double((struct str){ part.p + dots + 2, part.len - dots - 2 }, hi));
+		must(parse_double((struct str){ part.p + dots + 2, part.len - dots - 2 }, hi));
 }
 
 static int bad(const struct conf_def *d, struct str value, char *err, const char *why, struct str more)
@@ -318,7 +318,7 @@ int conf_check_value(const struct conf_def *d, struct str value, char *err)
 		return check_number(d, value, (double)i, err);
 	}
 	case CONF_DOUBLE:
-		if (!conf_parse_double(value, &f))
+		if (!parse_double(value, &f))
 			return bad(d, value, err, "Not a number of type DOUBLE", STR_NULL);
 		return check_number(d, value, f, err);
 	case CONF_LIST: {
@@ -531,16 +531,6 @@ bool conf_bool(const struct conf *c, const char *name)
 
 	if (s)
 		must(conf_parse_bool(str_of(s), &v));
-	return v;
-}
-
-double conf_double(const struct conf *c, const char *name)
-{
-	double v = -1;
-	const char *s = conf_str(c, name);
-
-	if (s)
-		must(conf_parse_double(str_of(s), &v));
 	return v;
 }
 

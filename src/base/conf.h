@@ -52,7 +52,6 @@ bool conf_topic_is_foreign(struct str name);
 /* OK, or E_BAD with Kafka's words in err[CONF_ERR_BYTES]. */
 int conf_check_value(const struct conf_def *d, struct str value, char *err);
 bool conf_parse_int(struct str s, int64_t *ret);
-bool conf_parse_double(struct str s, double *ret);
 bool conf_parse_bool(struct str s, bool *ret);
 /* Next element of a comma list, trimmed; false at the end. *at: start with 0. */
 bool conf_list_next(struct str list, int32_t *at, struct str *ret);
@@ -77,7 +76,6 @@ int conf_check(const struct conf *c, char *err);
 /* By name; a name that is not in the table is a programmer's error. Unset numbers are -1. */
 int64_t conf_int(const struct conf *c, const char *name);
 bool conf_bool(const struct conf *c, const char *name);
-double conf_double(const struct conf *c, const char *name);
 const char *conf_str(const struct conf *c, const char *name);	/* NULL: not set */
 bool conf_is_set(const struct conf *c, const char *name);	/* by file or command line */
 

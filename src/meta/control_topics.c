@@ -18,9 +18,11 @@ static int16_t refuse(struct str *msg, int16_t code, struct str why)
 static int16_t check_name(struct control *x, struct str name, struct str *msg)
 {
 	if (name.len <= 0)
-		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION, STR("Topic name is invalid: the empty string is not allowed"));
+		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
+			      STR("Topic name is invalid: the empty string is not allowed"));
 	if (str_is(name, ".") || str_is(name, ".."))
-		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION, STR("Topic name is invalid: '.' or '..' is not allowed"));
+		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
+			      STR("Topic name is invalid: '.' or '..' is not allowed"));
 	if (name.len > META_NAME_MAX)
 		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
 			      control_text(x, "Topic name is invalid: the length of '", name,
@@ -47,6 +49,11 @@ static bool collides(struct str a, struct str b)
 	return true;
 }
 
+static struct str collision(struct control *x, struct str name, struct str with)
+{
+	return control_text(x, control_text(x, "Topic '", name, "' collides with existing topic: ").p, with, "");
+}
+
 static bool has_period(struct str s)
 {
 	return s.len > 0 && (memchr(s.p, '.', (size_t)s.len) || memchr(s.p, '_', (size_t)s.len));
@@ -68,13 +75,11 @@ static int16_t check_new(struct control *x, const struct create_topics_request *
 	for (uint32_t i = 0; i < x->m->topics_n; i++)
 		if (collides(name, str_of(x->m->topics[i]->name)))
 			return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
-				      control_text(x, control_text(x, "Topic '", name, "' collides with existing topic: ").p,
-						   str_of(x->m->topics[i]->name), ""));
+				      collision(x, name, str_of(x->m->topics[i]->name)));
 	for (int32_t i = 0; i < idx; i++)
 		if (before[i].error_code == KAFKA_NONE && collides(name, q->topics[i].name))
 			return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
-				      control_text(x, control_text(x, "Topic '", name, "' collides with existing topic: ").p,
-						   q->topics[i].name, ""));
+				      collision(x, name, q->topics[i].name));
 	return KAFKA_NONE;
 }
 
@@ -86,16 +91,17 @@ struct plan {				/* of one new topic */
 };
 
 /* One manual assignment: distinct, registered brokers. */
-static int16_t check_assignment(struct control *x, const int32_t *ids, int32_t n, int32_t want, struct meta_ids *ret,
-				struct str *msg)
+static int16_t check_assignment(struct control *x, const int32_t *ids, int32_t n, int32_t want,
+				struct meta_ids *ret, struct str *msg)
 {
 	if (n < 1)
-		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT, STR("The manual partition assignment includes an empty replica list."));
+		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+			      STR("The manual partition assignment includes an empty replica list."));
 	if (n > META_REPLICAS_MAX || (want > 0 && n != want))
 		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
 			      control_num(x, "The manual partition assignment includes a partition with ", n,
-					  " replica(s), but this is not consistent with previous partitions, which have ",
-					  want, " replica(s)."));
+					  " replica(s), but this is not consistent with previous "
+					  "partitions, which have ", want, " replica(s)."));
 	for (int32_t i = 0; i < n; i++) {
 		const struct meta_broker *b = meta_broker(x->m, ids[i]);
 
@@ -131,7 +137,8 @@ static int16_t plan_manual(struct control *x, const ask_t *t, struct plan *p, st
 
 		if (idx >= 0 && idx < p->parts && p->replicas[idx].n > 0)
 			return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-				      control_num(x, "Found multiple manual partition assignments for partition ", idx, "", 0, ""));
+				      control_num(x, "Found multiple manual partition assignments for partition ",
+						  idx, "", 0, ""));
 		if (idx < 0 || idx >= p->parts)
 			return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
 				      STR("partitions should be a consecutive 0-based integer sequence"));
@@ -389,7 +396,8 @@ void control_delete_topics(struct control *x, const struct delete_topics_request
 		a->error_code = delete_one(x, a->name, names ? NULL : &a->topic_id, &t, &a->error_message);
 		for (int32_t k = 0; k < i && t; k++)
 			if (gone[k] == t) {
-				a->error_code = refuse(&a->error_message, KAFKA_INVALID_REQUEST, STR("Duplicate topic."));
+				a->error_code = refuse(&a->error_message, KAFKA_INVALID_REQUEST,
+						       STR("Duplicate topic."));
 				t = NULL;
 			}
 		gone[i] = t;

@@ -79,7 +79,8 @@ static void on_warning(void *ctx, const char *msg)
 Test(conf, files)
 {
 	static const char text[] = "# a comment\r\n! another\n\nnode.id = 3\nlisteners=PLAINTEXT://127.0.0.1:9092,\\\n"
-				   "INSIDE://:19092\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT\n"
+				   "INSIDE://:19092\n"
+				   "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT\n"
 				   "zookeeper.connect=x\nadvertised.listeners=INSIDE://b1:29092\n";
 	struct conf *c = conf_open();
 	struct conf_listener v[CONF_LISTENERS_MAX];

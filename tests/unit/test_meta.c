@@ -95,7 +95,8 @@ static int16_t create(struct bed *b, const char *name, int32_t parts, int16_t rf
 {
 	struct create_topics_request_creatable_topic_config kv = { str_of(k), str_of(v) };
 	struct create_topics_request_creatable_topic t = {
-		.name = str_of(name), .num_partitions = parts, .replication_factor = rf, .configs = &kv, .configs_n = k != NULL,
+		.name = str_of(name), .num_partitions = parts, .replication_factor = rf,
+		.configs = &kv, .configs_n = k != NULL,
 	};
 	struct create_topics_request q = { .topics = &t, .topics_n = 1 };
 	struct create_topics_response r;
@@ -246,7 +247,8 @@ Test(meta, delete_topics)
 	cr_assert_eq(create(&b, "t", 2, 1, "retention.ms", "1"), KAFKA_NONE);
 	struct uuid id = meta_topic(b.m, STR("t"))->id;
 	struct delete_topics_request_delete_topic_state v[] = {
-		{ STR("t"), id }, { STR_NULL, { { 0 } } }, { STR_NULL, { { 1 } } }, { STR("u"), { { 0 } } }, { STR_NULL, id },
+		{ STR("t"), id }, { STR_NULL, { { 0 } } }, { STR_NULL, { { 1 } } }, { STR("u"), { { 0 } } },
+		{ STR_NULL, id },
 	};
 	static const int16_t want[] = { KAFKA_INVALID_REQUEST, KAFKA_INVALID_REQUEST, KAFKA_UNKNOWN_TOPIC_ID,
 					KAFKA_UNKNOWN_TOPIC_OR_PARTITION, KAFKA_NONE };		/* trap 104 */
