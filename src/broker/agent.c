@@ -196,7 +196,9 @@ static void quorum_open(struct agent *a)
 	struct str one;
 	int n = 0;
 
-	for (int32_t at = 0; n < ADDRESSES_MAX && conf_list_next(str_of(conf_str(env->conf, "quorum.bootstrap")), &at, &one);)
+	struct str list = str_of(conf_str(env->conf, "quorum.bootstrap"));
+
+	for (int32_t at = 0; n < ADDRESSES_MAX && conf_list_next(list, &at, &one);)
 		addresses[n++] = mem_strdup(one.p, (size_t)one.len);
 	text_add(&t, "broker ");
 	text_i64(&t, env->node_id);

@@ -62,7 +62,8 @@ static void describe_topic(struct control *x, const struct describe_configs_requ
 		if (!wanted(r, d->name))
 			continue;
 		int n = meta_topic_chain(x->m, x->conf, x->node, r->resource_name, d, v);
-		bool set = meta_topic_value(x->m, x->conf, x->node, r->resource_name, t->parts[0].replicas.n, d, room, &src);
+		bool set = meta_topic_value(x->m, x->conf, x->node, r->resource_name, t->parts[0].replicas.n, d,
+					    room, &src);
 
 		show(x, q, d, v, n, set ? room : NULL, &a->configs[a->configs_n++]);
 	}
@@ -260,8 +261,8 @@ static int16_t change_one(struct control *x, bool topic, struct str resource, st
 		const struct str *now = set_find(s, c.name);
 
 		if (!d || d->type != CONF_LIST) {
-			*msg = control_text(x, control_text(x, "Can't ", c.op == OP_APPEND ? STR("APPEND") : STR("SUBTRACT"),
-					    " to key ").p, c.name, " because its type is not LIST.");
+			*msg = control_text(x, c.op == OP_APPEND ? "Can't APPEND to key " : "Can't SUBTRACT to key ",
+					    c.name, " because its type is not LIST.");
 			return KAFKA_INVALID_CONFIG;
 		}
 		c.value = list_merge(x, now ? *now : str_of(d->def ? d->def : ""), c.value, c.op == OP_APPEND);
@@ -335,7 +336,8 @@ void control_incremental_alter_configs(struct control *x, const struct increment
 		a->resource_type = r->resource_type;
 		a->resource_name = r->resource_name;
 		for (int32_t k = 0; k < r->configs_n; k++)
-			v[k] = (struct change){ r->configs[k].name, r->configs[k].value, r->configs[k].config_operation };
+			v[k] = (struct change){ r->configs[k].name, r->configs[k].value,
+						r->configs[k].config_operation };
 		for (int32_t k = 0; k < i; k++)
 			if (q->resources[k].resource_type == r->resource_type &&
 			    str_eq(q->resources[k].resource_name, r->resource_name)) {
