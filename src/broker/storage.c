@@ -202,7 +202,7 @@ static void look_at(struct storage *st, uint32_t slot)
 			bell_mark(env->bells, PROC_GROUPS + (unsigned)i, slot);
 		if (part_slot_state(env->table, slot) != PART_ONLINE)
 			return;
-		/* fall through */
+		__attribute__((fallthrough));
 	case PART_ONLINE:
 		if (!s->watched) {
 			s->watched = true;

@@ -296,6 +296,8 @@ static void storage_step(struct world *w, struct proc *p)
 	} else if (part_slot_state(p->table, w->slot[part]) == PART_OPENING) {
 		int err = part_slot_recover(p->table, w->slot[part], false);	/* a record failed its check */
 
+		if (err == OK)			/* what the agent does when a replica comes online */
+			err = part_become_leader(p->table, w->slot[part], w->epoch);
 		if (err != OK && err != E_AGAIN)
 			broken(w, "W5", err, 7);
 		w->reopened++;

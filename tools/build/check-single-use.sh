@@ -7,7 +7,7 @@ allow=tools/build/single-use.allow
 all=$(mktemp) || exit 2
 trap 'rm -f "$all"' EXIT
 find src tools tests bench -name '*.[ch]' | sort >"$all"
-find src -name '*.h' ! -path 'src/io/*' | sort | xargs awk '
+found=$(find src -name '*.h' ! -path 'src/io/*' | sort | xargs awk '
 	FNR == 1 { inc = 0 }
 	/^[a-z].*[ *][a-z_0-9]+\(/ && !/^static/ && !/^typedef/ && !/^#/ && !/=/ {
 		s = $0; sub(/\(.*/, "", s); sub(/.*[ *]/, "", s)
@@ -17,5 +17,7 @@ find src -name '*.h' ! -path 'src/io/*' | sort | xargs awk '
 	own=${header%.h}
 	n=$(xargs grep -lw -- "$name" <"$all" | grep -v "^$header\$" | wc -l)
 	[ "$n" -ge 2 ] || echo "$header: $name is used in $n file(s): make it static, or name it in $allow"
-done | tee /dev/stderr | grep -q . && exit 1
-exit 0
+done)
+[ -z "$found" ] && exit 0
+echo "$found"
+exit 1
