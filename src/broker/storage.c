@@ -18,6 +18,7 @@
 
 #define TICK_US 500000
 #define CHECKPOINT_TICKS 10		/* 5 s */
+#define FULL_BYTES (1u << 20)		/* less free than this: appends are refused or soon will be */
 
 struct job {				/* one partition's sync in flight */
 	struct storage *st;
@@ -41,6 +42,7 @@ struct storage {
 	struct slot *slots;
 	uint32_t n_slots;
 	bool clean_start, ready, draining;
+	bool full;			/* the disk; it was logged */
 	uint64_t ticks, retention_ticks;
 	struct loop_timer tick;
 	char *garbage[256];
@@ -296,6 +298,24 @@ static void retention(struct storage *st)
 	unlink_next(st);
 }
 
+/* Says once that the disk is full, and once that it no longer is; appends learn it by themselves. */
+static void look_at_space(struct storage *st)
+{
+	struct role_env *env = st->env;
+	struct disk_space space;
+
+	if (env->disk->calls->space(env->disk, env->log_dir, &space) != OK)
+		return;
+	bool full = space.free_bytes < FULL_BYTES;
+
+	if (full && !st->full)
+		env->log(env, 3, "the disk of the log directory is full: appends are refused, reads go on",
+			 env->log_dir, "Delete topics, shorten retention.ms or retention.bytes, or add space.");
+	else if (!full && st->full)
+		env->log(env, 1, "the disk of the log directory has space again", env->log_dir, NULL);
+	st->full = full;
+}
+
 static void tick(struct loop_timer *timer)
 {
 	struct storage *st = timer->user;
@@ -305,6 +325,7 @@ static void tick(struct loop_timer *timer)
 	image_refresh(st);
 	look_at_all(st);
 	part_files_trim(env->table);
+	look_at_space(st);
 	if (++st->ticks % CHECKPOINT_TICKS == 0) {
 		int err = part_checkpoint(env->table, false);
 
