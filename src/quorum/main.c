@@ -17,6 +17,7 @@
 #include "config.h"
 #include "os/clock_os.h"
 #include "os/disk_os.h"
+#include "os/http_os.h"
 #include "os/log_os.h"
 #include "os/loop_os.h"
 #include "os/net_os.h"
@@ -28,7 +29,7 @@
 #define WHY 512
 
 static struct {
-	char data_dir[400], listen[256], cluster_id[24], node_id[16], snapshot_bytes[24];
+	char data_dir[400], listen[256], metrics[256], cluster_id[24], node_id[16], snapshot_bytes[24];
 } arg_set = { .node_id = "0", .snapshot_bytes = "67108864" };
 
 static const struct option_row {
@@ -39,6 +40,7 @@ static const struct option_row {
 	{ "node-id", "number of this node in the quorum (0)", arg_set.node_id, sizeof arg_set.node_id },
 	{ "data-dir", "folder of log and snapshots", arg_set.data_dir, sizeof arg_set.data_dir },
 	{ "listen", "HOST:PORT for brokers and tools", arg_set.listen, sizeof arg_set.listen },
+	{ "metrics", "HOST:PORT of /metrics; none when not given", arg_set.metrics, sizeof arg_set.metrics },
 	{ "cluster-id", "22 characters; made at the first start when not given", arg_set.cluster_id,
 	  sizeof arg_set.cluster_id },
 	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
@@ -201,6 +203,36 @@ static void on_term(void *ctx, int signo)
 	d->loop->calls->timer_set(d->loop, &d->drain, DRAIN_US);
 }
 
+static void metric(struct buf *b, const char *name, const char *type, uint64_t v)
+{
+	char line[256];
+	int n = snprintf(line, sizeof line, "# TYPE moldau_quorum_%s %s\nmoldau_quorum_%s %llu\n", name, type, name,
+			 (unsigned long long)v);
+
+	buf_put(b, line, (size_t)n);
+}
+
+static void on_metrics(void *ctx, struct buf *b)
+{
+	struct daemon *d = ctx;
+	struct node_stats st;
+
+	node_stats(d->node, &st);
+	metric(b, "leader", "gauge", st.leads);
+	metric(b, "term", "gauge", st.term);
+	metric(b, "commit_index", "gauge", st.commit);
+	metric(b, "applied_index", "gauge", st.applied);
+	metric(b, "zxid", "gauge", (uint64_t)coord_zxid(node_coord(d->node)));
+	metric(b, "nodes", "gauge", coord_nodes(node_coord(d->node)));
+	metric(b, "sessions", "gauge", coord_sessions(node_coord(d->node)));
+	metric(b, "connections", "gauge", serve_connections(d->serve));
+	metric(b, "log_segments", "gauge", st.log_segments);
+	metric(b, "proposals_total", "counter", st.proposals);
+	metric(b, "log_syncs_total", "counter", st.syncs);
+	metric(b, "snapshots_total", "counter", st.snapshots);
+	metric(b, "torn_bytes_at_start", "gauge", st.torn_bytes);
+}
+
 static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
 {
 	struct daemon d = { .os_loop = loop_os_new() };
@@ -230,6 +262,11 @@ static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
 		return err;
 	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };
 	d.serve = serve_new(d.node, net, d.loop, clock_os(), &sc);
+	if (arg_set.metrics[0] && http_os_serve(d.os_loop, arg_set.metrics, "/metrics", "text/plain; version=0.0.4",
+						on_metrics, &d) < 0) {
+		snprintf(why, WHY, "metrics: %.200s cannot be used", arg_set.metrics);
+		return E_BAD;
+	}
 	node_stats(d.node, &st);
 	snprintf(text, sizeof text, "cluster=%s node=%s listen=%s term=%llu torn_bytes=%llu", cluster_id,
 		 arg_set.node_id, arg_set.listen, (unsigned long long)st.term, (unsigned long long)st.torn_bytes);

@@ -183,7 +183,7 @@ static int load_snapshot(struct rlog *l, struct found *f, const struct rlog_load
 }
 
 /* Do later bytes prove that entry `index` had been durable when they were written? */
-static bool was_durable(const uint8_t *p, uint64_t len, uint64_t index, uint64_t term)
+static bool was_durable(const uint8_t *p, uint64_t len, uint64_t index)
 {
 	struct rlog_entry e;
 	uint64_t gap;
@@ -191,7 +191,7 @@ static bool was_durable(const uint8_t *p, uint64_t len, uint64_t index, uint64_t
 	for (uint64_t at = 1; at + RLOG_ENTRY_HEAD <= len; at++) {
 		uint64_t i = be64_get(p + at + 8);
 
-		if (i <= index || i - index > 1u << 24 || be64_get(p + at + 16) < term)
+		if (i <= index || i - index > 1u << 24)
 			continue;
 		if (rlog_get_entry(p + at, len - at, &e, &gap) == OK && e.index - gap >= index)
 			return true;
@@ -208,9 +208,11 @@ static int cut(struct rlog *l, const char *path, uint64_t at, uint64_t len)
 	if (at < len) {
 		l->cut_bytes += len - at;
 		err = l->disk->calls->truncate(l->disk, file, at);
-		if (!err)
-			err = l->disk->calls->sync(l->disk, file);
 	}
+	/* WHY always: a process that was killed leaves entries in the page cache only, and from now on
+	 * they count as durable. */
+	if (!err)
+		err = l->disk->calls->sync(l->disk, file);
 	l->file = file;
 	l->file_bytes = at;
 	return err;
@@ -226,10 +228,10 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 		struct rlog_entry e;
 
 		err = rlog_get_entry(p + at, len - at, &e, &gap);
-		if (err == OK && (e.index != expect || e.term < l->last_term))
+		if (err == OK && (e.index != expect || (e.index > l->last && e.term < l->last_term)))
 			err = E_BAD;
 		if (err) {
-			if (last && !was_durable(p + at, len - at, expect, l->last_term))
+			if (last && !was_durable(p + at, len - at, expect))
 				return cut(l, path, at, len);
 			snprintf(why, cap, "%s: entry %llu at byte %llu is damaged (%s), and it was acknowledged: "
 				 "refusing to go on without it; restore this folder from a copy or another node",
@@ -271,7 +273,7 @@ static int load_segment(struct rlog *l, uint64_t first, bool last, const struct 
 	if (!err)
 		err = len < RLOG_SEGMENT_HEAD ? E_CRC : rlog_check_head(l, p, "MQLG");
 	if (err == E_CRC && last && (len <= RLOG_SEGMENT_HEAD ||
-				     !was_durable(p + RLOG_SEGMENT_HEAD - 1, len - RLOG_SEGMENT_HEAD + 1, first, 0))) {
+				     !was_durable(p + RLOG_SEGMENT_HEAD - 1, len - RLOG_SEGMENT_HEAD + 1, first))) {
 		/* The power went before its first sync: nothing in it was acknowledged. */
 		l->cut_bytes += len;
 		l->nseg--;
@@ -304,6 +306,8 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 		err = load_snapshot(l, &f, load, why, cap);
 	for (uint32_t i = 0; !err && i < f.nlog; i++)
 		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, why, cap);
+	if (!err)		/* names that were read must not be lost by the next power loss either */
+		err = l->disk->calls->sync_dir(l->disk, l->dir);
 	if (!err && l->term < l->last_term) {
 		snprintf(why, cap, "%s/vote tells term %llu, the log has term %llu", l->dir,
 			 (unsigned long long)l->term, (unsigned long long)l->last_term);

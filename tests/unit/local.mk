@@ -104,3 +104,17 @@ tests_unit_ports_tap_SOURCES = %D%/test_ports.c
 tests_unit_ports_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 tests_unit_ports_tap_LDADD = $(OS_LIBS) src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/coord.tap tests/unit/rlog.tap tests/unit/raft.tap
+TESTS += tests/unit/coord.tap tests/unit/rlog.tap tests/unit/raft.tap
+tests_unit_coord_tap_SOURCES = %D%/test_coord.c
+tests_unit_coord_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_coord_tap_LDADD = src/coord/libcoord.a src/wire/libwire.a $(BASE_LIBS) $(CRITERION_LIBS)
+tests_unit_rlog_tap_SOURCES = %D%/test_rlog.c
+tests_unit_rlog_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_rlog_tap_LDADD = $(QUORUM_LIBS) src/sim/libsim.a $(BASE_LIBS) $(CRITERION_LIBS)
+tests_unit_raft_tap_SOURCES = %D%/test_raft.c
+tests_unit_raft_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_raft_tap_LDADD = src/raft/libraft.a $(BASE_LIBS) $(CRITERION_LIBS)
+endif
