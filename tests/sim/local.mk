@@ -3,3 +3,5 @@ tests_sim_run_SOURCES = %D%/run.c
 tests_sim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
 tests_sim_run_LDADD = src/sim/libsim.a src/part/libpartm.a src/base/libmutant.a $(BASE_LIBS)
 TESTS += tests/sim/run
+TESTS += tests/sim/mutants.sh
+dist_noinst_SCRIPTS += tests/sim/mutants.sh
