@@ -235,17 +235,22 @@ static int get_op(struct mp_reader *m, struct coord_op *op)
 	return OK;
 }
 
-int coord_check_ops(struct mp_reader *m, uint32_t *ret_n)
+int coord_check_ops(struct mp_reader *m, uint32_t *ret_n, bool *ret_deletes)
 {
 	uint32_t n = mp_array(m);
 	struct coord_op op;
 
 	if (!mp_ok(m) || n > COORD_OPS_MAX)
 		return E_BAD;
-	for (uint32_t i = 0; i < n; i++)
+	bool deletes = false;
+
+	for (uint32_t i = 0; i < n; i++) {
 		if (get_op(m, &op) != OK)
 			return E_BAD;
+		deletes |= op.kind == COORD_DELETE;
+	}
 	*ret_n = n;
+	*ret_deletes = deletes;
 	return OK;
 }
 
@@ -335,8 +340,10 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 	struct bytes password = BYTES_NULL;
 	struct str name = STR_NULL;
 
+	bool deletes;
+
 	ops = m;
-	if (kind == COORD_MULTI && coord_check_ops(&m, &n) != OK)
+	if (kind == COORD_MULTI && coord_check_ops(&m, &n, &deletes) != OK)
 		return E_BAD;
 	if (kind == COORD_OPEN) {
 		password = mp_bin(&m);

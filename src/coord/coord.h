@@ -121,7 +121,8 @@ struct coord_session *coord_session(struct coord *c, int64_t id);
 struct coord_session *coord_session_next(struct coord *c, struct coord_session *s);	/* NULL: first */
 
 /* Entries. The ops of a batch are checked before they are logged: coord_check_ops() reads one msgpack
- * array of ops [kind, flags, path, value, version] and leaves the reader behind it. */
+ * array of ops [kind, flags, path, value, version] and leaves the reader behind it; *ret_deletes: one of
+ * them is a delete. */
 void coord_encode_open(struct buf *b, int64_t time_ms, const uint8_t password[16],
 		       uint32_t timeout_ms, struct str name);
 void coord_encode_close(struct buf *b, int64_t time_ms, int64_t session);
@@ -129,7 +130,7 @@ void coord_encode_multi(struct buf *b, int64_t time_ms, int64_t session, const u
 			uint32_t len);
 void coord_encode_tick(struct buf *b, int64_t time_ms);
 void coord_encode_op(struct buf *b, const struct coord_op *op);
-int coord_check_ops(struct mp_reader *m, uint32_t *ret_n) MUST_CHECK;
+int coord_check_ops(struct mp_reader *m, uint32_t *ret_n, bool *ret_deletes) MUST_CHECK;
 /* false: relative, empty component, "." or "..", control character, too long. */
 bool coord_path_ok(struct str path);
 

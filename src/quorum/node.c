@@ -329,11 +329,11 @@ static bool has_space(struct node *n)
 	return !n->full;
 }
 
-int node_propose(struct node *n, const uint8_t *entry, uint32_t len, struct node_req *q)
+int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees, struct node_req *q)
 {
 	if (!raft_serves(&n->raft))
 		return E_AGAIN;
-	if (q && !has_space(n))		/* what nobody waits for ends sessions: small, and frees */
+	if (!frees && !has_space(n))
 		return E_NOSPC;
 	struct raft_entry e = { .type = RAFT_DATA,
 				.handle = pend_new(RAFT_DATA, n->next_zxid++, entry, len, q) };

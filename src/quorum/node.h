@@ -56,8 +56,10 @@ void node_listen(struct node *n, const struct node_listener *l);
 /* Elections begin. */
 void node_start(struct node *n);
 /* The entry (coord_encode_*) is copied. E_AGAIN: this node does not lead; E_NOSPC: the disk is nearly
- * full; then done() is not called. q NULL: nobody waits. */
-int node_propose(struct node *n, const uint8_t *entry, uint32_t len, struct node_req *q) MUST_CHECK;
+ * full, and the entry does not free (ends a session, deletes); then done() is not called. q NULL:
+ * nobody waits. */
+int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees,
+		 struct node_req *q) MUST_CHECK;
 bool node_serves(const struct node *n);
 struct coord *node_coord(struct node *n);
 /* The wall clock for entries: never goes back. */

@@ -133,10 +133,15 @@ static void put_znode(struct buf *b, const struct znode *z)
 
 static void log_session(struct serve *s, const char *msg, const struct coord_session *x)
 {
-	char detail[160];
+	char detail[160], name[sizeof x->name];
+	size_t i = 0;
+
+	for (; x->name[i] && i + 1 < sizeof name; i++)	/* it came from outside */
+		name[i] = x->name[i] < ' ' || x->name[i] > '~' || x->name[i] == '"' ? '?' : x->name[i];
+	name[i] = 0;
 
 	snprintf(detail, sizeof detail, "session=%llx name=\"%s\" timeout_ms=%u", (unsigned long long)x->id,
-		 x->name, x->timeout_ms);
+		 name, x->timeout_ms);
 	s->conf.on_log(s->conf.user, msg, detail);
 }
 
@@ -287,7 +292,7 @@ static void end_session(struct serve *s, struct coord_session *x, const char *wh
 		return;
 	buf_init(&b, 1024);
 	coord_encode_close(&b, node_time_ms(s->node), x->id);
-	if (node_propose(s->node, b.p, (uint32_t)b.len, NULL) == OK) {
+	if (node_propose(s->node, b.p, (uint32_t)b.len, true, NULL) == OK) {
 		x->soft.closing = true;
 		log_session(s, why, x);
 	}
@@ -433,7 +438,7 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 
 /* ---- requests ---- */
 
-static void propose(struct conn *c, enum qf_type t, uint32_t id, struct buf *b)
+static void propose(struct conn *c, enum qf_type t, uint32_t id, bool frees, struct buf *b)
 {
 	struct req *x = mem_alloc(sizeof *x);
 
@@ -441,7 +446,7 @@ static void propose(struct conn *c, enum qf_type t, uint32_t id, struct buf *b)
 	x->c = c;
 	x->id = id;
 	x->type = t;
-	int err = b->bad ? E_LIMIT : node_propose(c->s->node, b->p, (uint32_t)b->len, &x->node);
+	int err = b->bad ? E_LIMIT : node_propose(c->s->node, b->p, (uint32_t)b->len, frees, &x->node);
 
 	if (err) {
 		mem_free(x);
@@ -504,7 +509,7 @@ static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 	buf_init(&b, 4096);
 	coord_encode_open(&b, node_time_ms(s->node), secret, (uint32_t)timeout,
 			  name.len > 63 ? (struct str){ name.p, 63 } : name);
-	propose(c, QF_HELLO, id, &b);
+	propose(c, QF_HELLO, id, true, &b);
 }
 
 static void do_liveness(struct conn *c, uint32_t id, struct mp_reader *m)
@@ -526,15 +531,16 @@ static void do_multi(struct conn *c, uint32_t id, struct mp_reader *m)
 {
 	const uint8_t *ops = m->p + m->at;
 	struct buf b;
+	bool deletes;
 	uint32_t n;
 
-	if (coord_check_ops(m, &n) != OK || !mp_end(m)) {
+	if (coord_check_ops(m, &n, &deletes) != OK || !mp_end(m)) {
 		refuse(c, QF_MULTI, id, E_BAD);
 		return;
 	}
 	buf_init(&b, RLOG_ENTRY_MAX);
 	coord_encode_multi(&b, node_time_ms(c->s->node), c->session, ops, (uint32_t)(m->p + m->at - ops));
-	propose(c, QF_MULTI, id, &b);
+	propose(c, QF_MULTI, id, deletes, &b);
 }
 
 static void do_get(struct conn *c, uint32_t id, struct mp_reader *m)
@@ -618,7 +624,7 @@ static void do_close(struct conn *c, uint32_t id)
 	x->soft.closing = true;
 	buf_init(&b, 1024);
 	coord_encode_close(&b, node_time_ms(c->s->node), x->id);
-	propose(c, QF_CLOSE, id, &b);
+	propose(c, QF_CLOSE, id, true, &b);
 }
 
 static void do_beat(struct conn *c, uint32_t id)

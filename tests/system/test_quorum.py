@@ -1,8 +1,10 @@
 """moldau-quorum alone: kill -9 under load, torn tail, foreign folder, feed, sessions and their ends."""
 import os
+import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -133,6 +135,50 @@ def test_session_ends_at_once_when_the_last_holder_of_its_liveness_connection_di
     start = time.monotonic()
     wait_for("the ephemeral to go", lambda: quorum.q("get", "/e") == "E_NOENT", 5)
     assert time.monotonic() - start < 0.5
+
+
+def test_hostile_frames_change_nothing_for_others(quorum):
+    r = random.Random(1)
+
+    def num(v):
+        return bytes([v]) if 0 <= v < 128 else b"\xd3" + struct.pack(">q", v)
+
+    def text(x):
+        return bytes([0xa0 | len(x)]) + x
+
+    def op():
+        return (b"\x95" + num(r.randint(0, 5)) + num(r.randint(0, 4)) +
+                text(r.choice([b"/", b"/a", b"/a/b", b"x", b"/a/"])) + b"\xc4\x01v" + num(r.choice([0, 1, 2])))
+
+    def request():
+        ops = [op() for _ in range(r.randint(0, 5))]
+        return r.choice([
+            b"\x98\x01\x01\x01\xc0" + text(b"hostile") + b"\x00\xc4\x10" + bytes(16) + b"\xd1\x13\x88",
+            b"\x92\x02\x02", b"\x93\x03\x02" + bytes([0x90 | len(ops)]) + b"".join(ops),
+            b"\x94\x04\x02" + text(b"/a") + b"\xc3", b"\x94\x05\x02\x91" + text(b"/") + num(r.choice([0, 3])),
+            b"\x92\x06\x02", b"\x94\x07\x02\x05\xc4\x10" + bytes(16)])
+
+    def mutate(x):
+        x = bytearray(x)
+        for _ in range(r.randint(0, 3)):
+            x[r.randrange(len(x))] = r.choice([0, 255, 0xdd, 0xc6, 0x7f, r.randrange(256)])
+        return bytes(x)
+
+    assert quorum.q("create", "/keep", "me").startswith("ok")
+    for _ in range(300):
+        c = socket.create_connection(("127.0.0.1", quorum.port))
+        c.settimeout(1)
+        frames = [request() for _ in range(r.randint(1, 8))]
+        try:
+            c.sendall(b"".join(struct.pack(">I", len(f)) + f
+                               for f in (mutate(f) if r.random() < .4 else f for f in frames)))
+            if r.random() < .2:
+                c.recv(4096)
+        except OSError:
+            pass
+        c.close()
+    assert quorum.proc.poll() is None
+    assert quorum.q("get", "/keep") == "/keep = me (version 0)"
 
 
 def test_metrics(quorum):
