@@ -433,6 +433,34 @@ static int first_segment(struct recovery *k)
 	return err;
 }
 
+/* A roll that was cut before its commit leaves an empty file, and a power loss can bring it back
+ * although appends went on in the segment before: it says nothing about where that one ends. */
+static int drop_empty(struct recovery *k)
+{
+	uint32_t n = k->segment.n < 1 ? 0 : 1;
+	int err = OK;
+
+	for (uint32_t i = 1; i < k->segment.n && !err; i++) {
+		uint64_t bytes = 0;
+		uint32_t handle;
+		int file;
+
+		err = log_files_get(&k->lr, k->segment.v[i], LOG_SEGMENT, 0, &file, &handle);
+		if (err)
+			break;
+		err = k->t->disk->calls->size(k->t->disk, file, &bytes);
+		log_files_put(k->t->files, handle);
+		if (err || bytes > 0) {
+			k->segment.v[n++] = k->segment.v[i];
+			continue;
+		}
+		for (unsigned s = 0; s < LOG_KIND_N && !err; s++)
+			err = unlink_in(k, k->segment.v[i], log_suffix[s]);
+	}
+	k->segment.n = n;
+	return err;
+}
+
 static int walk_segments(struct recovery *k, uint64_t snapshot_limit)
 {
 	bool stop = false;
@@ -572,6 +600,8 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 		err = list_files(&k);
 	if (!err)
 		err = load_epochs(&k);
+	if (!err)
+		err = atomic_load(&r->commit) == 0 ? drop_empty(&k) : OK;	/* else the record knows */
 	if (!err)
 		err = first_segment(&k);
 	if (!err)
