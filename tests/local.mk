@@ -7,3 +7,4 @@ include tests/sim/local.mk
 include tests/torture/local.mk
 include tests/fuzz/local.mk
 include tests/system/local.mk
+include tests/fresh/local.mk
