@@ -163,7 +163,7 @@ static void sync_start(struct storage *st, uint32_t slot)
 	struct job *j = mem_alloc(sizeof *j);
 	j->st = st;
 	j->slot = slot;
-	if (part_sync_begin(st->env->table, slot, &j->sync) != OK || (j->sync.n_files == 0 && !j->sync.dir)) {
+	if (part_sync_begin(st->env->table, slot, &j->sync) != OK || !j->sync.due) {
 		part_sync_end(st->env->table, &j->sync);
 		mem_free(j);
 		return;
@@ -180,6 +180,8 @@ static void sync_start(struct storage *st, uint32_t slot)
 		*op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = j->sync.dir_path, .buf = j, .done = op_done };
 		disk->calls->submit(disk, op);
 	}
+	if (j->pending == 0)	/* synced by a process that died before it told */
+		sync_finish(j);
 }
 
 /* ---- life of replicas ---- */

@@ -106,8 +106,10 @@ int log_segments(const struct log_replica *r, const uint64_t **ret_base, uint32_
 int log_small_read(struct disk *d, const char *path, struct buf *ret) MUST_CHECK;
 /* Names in a folder, each 0-terminated, one behind the other; buf_release() by the caller on OK. */
 int log_list(struct disk *d, const char *path, struct buf *ret) MUST_CHECK;
-/* Written beside as .tmp and renamed; sync: with fdatasync before the rename. */
-int log_small_write(struct disk *d, const char *path, const void *p, size_t n, bool sync) MUST_CHECK;
+/* Writes <path>.tmp; sync: with fdatasync. */
+int log_small_put(struct disk *d, const char *path, const void *p, size_t n, bool sync) MUST_CHECK;
+/* <path>.tmp becomes path. */
+int log_small_name(struct disk *d, const char *path) MUST_CHECK;
 
 /* partition.metadata */
 int log_topic_id_read(struct disk *d, const char *folder, struct uuid *ret) MUST_CHECK;
@@ -123,6 +125,21 @@ int log_epochs_read(struct disk *d, const char *folder, struct log_epoch *v, uin
 		    uint32_t *ret_n) MUST_CHECK;
 int log_epochs_write(struct disk *d, const char *folder, const struct log_epoch *v, uint32_t n,
 		     bool sync) MUST_CHECK;
+
+/* truncation-checkpoint: when the log got a smaller end. A checkpoint of an older generation speaks of
+ * bytes that are no more: its recovery point counts up to `end` only. */
+struct log_cut {
+	int64_t generation;		/* truncation generation that it made */
+	int64_t end;			/* log end after it */
+};
+#define LOG_CUTS_MAX 32
+/* Ascending in both; E_NOENT: never truncated; E_BAD. */
+int log_cuts_read(struct disk *d, const char *folder, struct log_cut v[LOG_CUTS_MAX], uint32_t *ret_n) MUST_CHECK;
+/* Adds one to v, which has *n: those that it covers go, and when there are too many the oldest two
+ * become one that speaks for both. */
+void log_cuts_add(struct log_cut v[LOG_CUTS_MAX], uint32_t *n, struct log_cut c);
+/* Synced; the caller syncs the folder. */
+int log_cuts_write(struct disk *d, const char *folder, const struct log_cut *v, uint32_t n) MUST_CHECK;
 
 /* meta.properties of a log directory, with our lines added to Kafka's. */
 struct log_dir_meta {

@@ -47,14 +47,19 @@ int log_list(struct disk *d, const char *path, struct buf *ret)
 	return err;
 }
 
-int log_small_write(struct disk *d, const char *path, const void *p, size_t n, bool sync)
+static void tmp_of(struct log_path *p, const char *path)
+{
+	log_path_init(p, path);
+	log_path_add(p, ".tmp");
+}
+
+int log_small_put(struct disk *d, const char *path, const void *p, size_t n, bool sync)
 {
 	struct disk_piece v = { p, n };
 	struct log_path tmp;
 	int file, err;
 
-	log_path_init(&tmp, path);
-	log_path_add(&tmp, ".tmp");
+	tmp_of(&tmp, path);
 	err = d->calls->open(d, tmp.s, DISK_CREATE | DISK_TRUNC, &file);
 	if (err)
 		return err;
@@ -66,9 +71,23 @@ int log_small_write(struct disk *d, const char *path, const void *p, size_t n, b
 	if (!err && sync)
 		err = d->calls->sync(d, file);
 	d->calls->close(d, file);
-	if (!err)
-		err = d->calls->rename(d, tmp.s, path);
 	return err;
+}
+
+int log_small_name(struct disk *d, const char *path)
+{
+	struct log_path tmp;
+
+	tmp_of(&tmp, path);
+	return d->calls->rename(d, tmp.s, path);
+}
+
+/* Both: path has the old bytes or the new ones, whoever dies. */
+static int small_write(struct disk *d, const char *path, const void *p, size_t n, bool sync)
+{
+	int err = log_small_put(d, path, p, n, sync);
+
+	return err ? err : log_small_name(d, path);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -180,72 +199,163 @@ int log_topic_id_write(struct disk *d, const char *folder, const struct uuid *id
 	uuid_text(id, text);
 	log_path_init(&body, "version: 0\ntopic_id: ");
 	log_path_add(&body, text);
-	return log_small_write(d, p.s, body.s, body.len, true);
+	return small_write(d, p.s, body.s, body.len, true);
+}
+
+/* ---- files of pairs --------------------------------------------------------------------------- */
+
+/* Kafka's checkpoint text: a line with 0, one with the count, then a line a pair. on_pair: false:
+ * the pair makes no sense. A file that lost its end is E_BAD, also in the middle of the last number. */
+static int pairs_read(struct disk *d, const char *folder, const char *name,
+		      bool (*on_pair)(void *ctx, int64_t a, int64_t b), void *ctx)
+{
+	int64_t version, count, a, b, seen = 0;
+	struct log_path p;
+	struct buf bytes;
+	struct str s;
+	int err;
+
+	beside(&p, folder, name);
+	err = log_small_read(d, p.s, &bytes);
+	if (err)
+		return err;
+	struct text t = { bytes.p, bytes.p + bytes.len };
+	err = E_BAD;
+	if (bytes.len == 0 || bytes.p[bytes.len - 1] != '\n' || !line(&t, &s) || !number(&s, &version) ||
+	    version != 0 || !line(&t, &s) || !number(&s, &count))
+		goto out;
+	while (seen < count && line(&t, &s)) {
+		if (!number(&s, &a) || !number(&s, &b) || s.len > 0 || !on_pair(ctx, a, b))
+			goto out;
+		seen++;
+	}
+	if (seen == count && t.p == t.end)
+		err = OK;
+out:
+	buf_release(&bytes);
+	return err;
+}
+
+static void pairs_start(struct buf *b, uint32_t n)
+{
+	buf_init(b, SMALL_MAX);
+	put_text(b, "0\n");
+	put_number(b, n);
+	put_text(b, "\n");
+}
+
+static void pairs_put(struct buf *b, int64_t x, int64_t y)
+{
+	put_number(b, x);
+	put_text(b, " ");
+	put_number(b, y);
+	put_text(b, "\n");
+}
+
+static int pairs_write(struct disk *d, const char *folder, const char *name, struct buf *b, bool sync)
+{
+	struct log_path p;
+
+	beside(&p, folder, name);
+	int err = b->bad ? E_LIMIT : small_write(d, p.s, b->p, b->len, sync);
+	buf_release(b);
+	return err;
 }
 
 /* ---- leader-epoch-checkpoint ------------------------------------------------------------------ */
 
+struct epochs {
+	struct log_epoch *v;
+	uint32_t n, max;
+	int64_t last;
+};
+
+static bool on_epoch(void *ctx, int64_t epoch, int64_t start)
+{
+	struct epochs *e = ctx;
+
+	if (epoch <= e->last || epoch > INT32_MAX || start < 0)
+		return false;
+	if (e->n == e->max) {		/* keep the newest */
+		memmove(e->v, e->v + 1, (e->max - 1) * sizeof *e->v);
+		e->n--;
+	}
+	e->v[e->n++] = (struct log_epoch){ (int32_t)epoch, start };
+	e->last = epoch;
+	return true;
+}
+
 int log_epochs_read(struct disk *d, const char *folder, struct log_epoch *v, uint32_t max,
 		    uint32_t *ret_n)
 {
-	struct log_path p;
-	struct buf b;
-	struct str s;
-	int64_t version, count, epoch, start, last = -1, seen = 0;
-	int err;
-	uint32_t n = 0;
+	struct epochs e = { .v = v, .max = max, .last = -1 };
+	int err = pairs_read(d, folder, "leader-epoch-checkpoint", on_epoch, &e);
 
-	beside(&p, folder, "leader-epoch-checkpoint");
-	err = log_small_read(d, p.s, &b);
-	if (err)
-		return err;
-	struct text t = { b.p, b.p + b.len };
-	err = E_BAD;
-	if (!line(&t, &s) || !number(&s, &version) || version != 0 || !line(&t, &s) ||
-	    !number(&s, &count))
-		goto out;
-	while (seen < count && line(&t, &s)) {
-		if (!number(&s, &epoch) || !number(&s, &start) || epoch <= last ||
-		    epoch > INT32_MAX || start < 0)
-			goto out;
-		if (n == max) {		/* keep the newest */
-			memmove(v, v + 1, (max - 1) * sizeof *v);
-			n--;
-		}
-		v[n++] = (struct log_epoch){ (int32_t)epoch, start };
-		last = epoch;
-		seen++;
-	}
-	if (seen == count) {
-		*ret_n = n;
-		err = OK;
-	}
-out:
-	buf_release(&b);
+	if (!err)
+		*ret_n = e.n;
 	return err;
 }
 
 int log_epochs_write(struct disk *d, const char *folder, const struct log_epoch *v, uint32_t n,
 		     bool sync)
 {
-	struct log_path p;
 	struct buf b;
-	int err;
 
-	beside(&p, folder, "leader-epoch-checkpoint");
-	buf_init(&b, SMALL_MAX);
-	put_text(&b, "0\n");
-	put_number(&b, n);
-	put_text(&b, "\n");
-	for (uint32_t i = 0; i < n; i++) {
-		put_number(&b, v[i].epoch);
-		put_text(&b, " ");
-		put_number(&b, v[i].start);
-		put_text(&b, "\n");
-	}
-	err = b.bad ? E_LIMIT : log_small_write(d, p.s, b.p, b.len, sync);
-	buf_release(&b);
+	pairs_start(&b, n);
+	for (uint32_t i = 0; i < n; i++)
+		pairs_put(&b, v[i].epoch, v[i].start);
+	return pairs_write(d, folder, "leader-epoch-checkpoint", &b, sync);
+}
+
+/* ---- truncation-checkpoint -------------------------------------------------------------------- */
+
+struct cuts {
+	struct log_cut *v;
+	uint32_t n;
+};
+
+static bool on_cut(void *ctx, int64_t generation, int64_t end)
+{
+	struct cuts *c = ctx;
+
+	if (c->n == LOG_CUTS_MAX || generation < 0 || end < 0 ||
+	    (c->n > 0 && (generation <= c->v[c->n - 1].generation || end <= c->v[c->n - 1].end)))
+		return false;
+	c->v[c->n++] = (struct log_cut){ generation, end };
+	return true;
+}
+
+int log_cuts_read(struct disk *d, const char *folder, struct log_cut v[LOG_CUTS_MAX], uint32_t *ret_n)
+{
+	struct cuts c = { .v = v };
+	int err = pairs_read(d, folder, "truncation-checkpoint", on_cut, &c);
+
+	*ret_n = err ? 0 : c.n;
 	return err;
+}
+
+void log_cuts_add(struct log_cut v[LOG_CUTS_MAX], uint32_t *n, struct log_cut c)
+{
+	while (*n > 0 && v[*n - 1].end >= c.end)
+		(*n)--;
+	if (*n > 0 && v[*n - 1].generation >= c.generation)
+		return;			/* a recovery that is done again */
+	if (*n == LOG_CUTS_MAX) {
+		v[1].end = v[0].end;
+		memmove(v, v + 1, (LOG_CUTS_MAX - 1) * sizeof *v);
+		(*n)--;
+	}
+	v[(*n)++] = c;
+}
+
+int log_cuts_write(struct disk *d, const char *folder, const struct log_cut *v, uint32_t n)
+{
+	struct buf b;
+
+	pairs_start(&b, n);
+	for (uint32_t i = 0; i < n; i++)
+		pairs_put(&b, v[i].generation, v[i].end);
+	return pairs_write(d, folder, "truncation-checkpoint", &b, true);
 }
 
 /* ---- meta.properties -------------------------------------------------------------------------- */
@@ -307,7 +417,7 @@ int log_dir_meta_write(struct disk *d, const char *log_dir, const struct log_dir
 	put_number(&b, (int64_t)m->table_generation);
 	put_text(&b, "\n");
 	beside(&p, log_dir, "meta.properties");
-	err = log_small_write(d, p.s, b.p, b.len, true);
+	err = small_write(d, p.s, b.p, b.len, true);
 	buf_release(&b);
 	return err ? err : d->calls->sync_dir(d, log_dir);
 }

@@ -250,12 +250,13 @@ void part_offline(struct part_table *t, uint32_t slot, uint64_t *ret_wake);
  * Group commit of one partition. begin() tells what has to reach the platter so that everything
  * below `end` is durable; the caller runs fdatasync (DISK_SYNC) on each file and, when `dir`, one
  * DISK_SYNC_DIR of dir_path, all at once, then part_synced(t, slot, gen, end, ...) if all were OK
- * and part_offline() if one failed; in every case part_sync_end(). OK with n_files = 0: nothing to
- * do. More than PART_SYNC_FILES segments: the job covers the oldest, and begin() again after it.
+ * and part_offline() if one failed; in every case part_sync_end(). OK without `due`: nothing to do;
+ * due with n_files = 0: only part_synced(), somebody died in the middle of it. More than PART_SYNC_FILES segments: the job covers the oldest, and begin() again after it.
  */
 struct part_sync {
 	uint64_t gen;
 	int64_t end;
+	bool due;
 	int n_files;
 	int file[PART_SYNC_FILES];
 	uint32_t handle[PART_SYNC_FILES];

@@ -30,6 +30,9 @@ struct recovery {
 	struct numbers segment, snapshot;
 	const struct log_ckpt_entry *ckpt;
 	uint64_t recovery_point;
+	uint64_t generation;		/* of the replica once it is recovered */
+	struct log_cut cut[LOG_CUTS_MAX];
+	uint32_t cuts;
 	bool walk_all;			/* the epoch history has to be found in the batches */
 	int64_t replay_from;		/* producers are known up to here */
 	struct part_set set;
@@ -268,8 +271,11 @@ static int trim_side_files(struct recovery *k)
 		if (err)
 			return err;
 		err = k->t->disk->calls->size(k->t->disk, file, &have);
+		/* Synced, or a power loss brings back entries of batches that are no more. */
 		if (!err && have > v[i].bytes)
 			err = k->t->disk->calls->truncate(k->t->disk, file, v[i].bytes);
+		if (!err && have > v[i].bytes && !k->clean)
+			err = k->t->disk->calls->sync(k->t->disk, file);
 		log_files_put(k->t->files, handle);
 		if (err)
 			return err;
@@ -481,10 +487,37 @@ static int walk_segments(struct recovery *k, uint64_t snapshot_limit)
 	return err;
 }
 
-static int settle(struct recovery *k)
+/* What the checkpoint says of the replica, as far as it still is true: it does not know of a
+ * truncation that came after it, and what was appended since may be torn. L3 */
+static int load_checkpoint(struct recovery *k)
+{
+	uint64_t known = k->ckpt ? k->ckpt->generation : 0;
+	int err = log_cuts_read(k->t->disk, k->folder.s, k->cut, &k->cuts);
+
+	if (err == E_BAD)		/* never written by halves: bit rot; every byte is checked then */
+		k->recovery_point = 0;
+	else if (err)
+		return err == E_NOENT ? OK : err;
+	for (uint32_t i = 0; i < k->cuts; i++) {
+		if ((uint64_t)k->cut[i].generation <= known || mutant(CHECKPOINT_OUTLIVES_CUT))
+			continue;
+		if (k->recovery_point > (uint64_t)k->cut[i].end)
+			k->recovery_point = (uint64_t)k->cut[i].end;
+		if (k->generation <= (uint64_t)k->cut[i].generation)
+			k->generation = (uint64_t)k->cut[i].generation + 1;
+	}
+	return OK;
+}
+
+/* cut: the log got a smaller end than some checkpoint may know of. */
+static int settle(struct recovery *k, bool cut)
 {
 	int err = OK;
 
+	if (cut || k->end < k->recovery_point) {
+		log_cuts_add(k->cut, &k->cuts, (struct log_cut){ (int64_t)k->generation, (int64_t)k->end });
+		err = log_cuts_write(k->t->disk, k->folder.s, k->cut, k->cuts);
+	}
 	for (uint32_t i = 0; i < k->snapshot.n && !err; i++)
 		if (k->snapshot.v[i] > k->end)
 			err = unlink_in(k, k->snapshot.v[i], ".producers");
@@ -580,10 +613,10 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 	log_files_stale(t->files, slot, k.lr.gen);
 	k.ckpt = log_ckpt_find(&t->ckpt, &topic, atomic_load(&r->partition));
 	k.recovery_point = k.ckpt ? (uint64_t)k.ckpt->recovery_point : 0;
-	pub.w[W_GENERATION] = k.ckpt ? k.ckpt->generation + 1 : 1;
+	k.generation = k.ckpt ? k.ckpt->generation + 1 : 1;
 	if (atomic_load(&r->commit) != 0 && !part_load(t, r, &was)) {
-		if (was.w[W_GENERATION] >= pub.w[W_GENERATION])
-			pub.w[W_GENERATION] = was.w[W_GENERATION] + !cut;
+		if (was.w[W_GENERATION] >= k.generation)
+			k.generation = was.w[W_GENERATION] + !cut;
 		if (cut) {		/* a truncation was published; finish it first */
 			limit = was.w[W_END];
 			if (k.recovery_point > limit)
@@ -596,6 +629,8 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 	}
 	if (!err)
 		err = open_folder(&k);
+	if (!err)
+		err = load_checkpoint(&k);
 	if (!err)
 		err = list_files(&k);
 	if (!err)
@@ -611,7 +646,8 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 	if (!err && k.end < k.segment.v[0])
 		k.end = k.segment.v[0];
 	if (!err)
-		err = settle(&k);
+		err = settle(&k, cut);
+	pub.w[W_GENERATION] = k.generation;
 	if (!err)
 		publish(&k, &pub, !cut);
 	part_set_release(&k.set);

@@ -74,8 +74,7 @@ static void name(struct log_path *p, const char *folder, int64_t end)
 	log_path_segment(p, (uint64_t)end, ".producers");
 }
 
-int part_snapshot_write(struct part_table *t, const char *folder, int64_t end,
-			const struct part_set *s)
+int part_snapshot_put(struct part_table *t, const char *folder, int64_t end, const struct part_set *s)
 {
 	struct file_head h = { .magic = SNAP_MAGIC, .version = SNAP_VERSION, .end = end, .n = s->n };
 	size_t bytes = sizeof h + s->n * sizeof(struct file_entry);
@@ -92,9 +91,17 @@ int part_snapshot_write(struct part_table *t, const char *folder, int64_t end,
 	h.crc = crc32c(crc32c(0, &h, sizeof h), b + sizeof h, bytes - sizeof h);
 	memcpy(b, &h, sizeof h);
 	name(&p, folder, end);
-	err = log_small_write(t->disk, p.s, b, bytes, true);
+	err = log_small_put(t->disk, p.s, b, bytes, true);
 	mem_free(b);
 	return err;
+}
+
+int part_snapshot_name(struct part_table *t, const char *folder, int64_t end)
+{
+	struct log_path p;
+
+	name(&p, folder, end);
+	return log_small_name(t->disk, p.s);
 }
 
 int part_snapshot_read(struct part_table *t, const char *folder, int64_t end, struct part_set *ret)

@@ -41,6 +41,9 @@ int part_sync_begin(struct part_table *t, uint32_t slot, struct part_sync *ret)
 	part_peek(r, &pub, &c);
 	ret->gen = pub.w[W_GENERATION];
 	ret->end = (int64_t)pub.w[W_END];
+	/* Whoever synced may have died before he moved the high watermark; nobody else takes the lock
+	 * of a partition at rest. */
+	ret->due = synced < pub.w[W_END] || atomic_load(&r->high_watermark) < pub.w[W_END];
 	if (synced >= pub.w[W_END])
 		return OK;
 	ret->dir = pub.w[W_SEG] > from;
@@ -381,19 +384,18 @@ int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *co
 
 /* ---- checkpoint ------------------------------------------------------------------------------- */
 
-/* Copies the producers under the lock; *ret_end: the log end they belong to. */
+/* Copies the producers under the lock; *ret_pub: the state that they belong to. */
 static int copy_producers(struct part_table *t, uint32_t slot, struct part_record *r,
-			  struct part_set *ret, uint64_t *ret_end)
+			  struct part_set *ret, struct part_pub *ret_pub)
 {
 	struct lock_held *held;
-	struct part_pub pub = { .w = { 0 } };
 	uint64_t wake = 0, c;
 	uint32_t at, steps = 0, all = atomic_load(&t->h->producers_grown);
 	int err = part_lock(t, slot, r, &held, &wake);
 
 	if (err)
 		return err;
-	err = !part_online(r) || part_load(t, r, &pub) ? E_NOENT : OK;
+	err = !part_online(r) || part_load(t, r, ret_pub) ? E_NOENT : OK;
 	c = atomic_load(&r->commit);
 	for (at = r->producers; !err && at != 0 && at <= all && steps++ < all;) {
 		struct part_producer *p = part_producer_at(t, at - 1);
@@ -403,13 +405,13 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 			part_set_get(ret, p->id)->v = *v;
 		at = p->next;
 	}
-	*ret_end = pub.w[W_END];
 	part_unlock(t, r, held, &wake);
 	return err;
 }
 
-static int remember_snapshot(struct part_table *t, uint32_t slot, struct part_record *r, uint64_t gen,
-			     uint64_t end)
+/* Gives the written snapshot of `was` its name. E_FENCED: it is one of a log that was cut since. */
+static int name_snapshot(struct part_table *t, uint32_t slot, struct part_record *r, const char *folder,
+			 const struct part_pub *was)
 {
 	struct lock_held *held;
 	struct part_pub pub;
@@ -418,12 +420,18 @@ static int remember_snapshot(struct part_table *t, uint32_t slot, struct part_re
 
 	if (err)
 		return err;
-	if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_GENERATION] == gen) {
-		pub.w[W_SNAPSHOT] = end;
-		part_commit(r, &pub);
+	err = E_FENCED;
+	if (part_online(r) && !part_load(t, r, &pub) &&
+	    (pub.w[W_GENERATION] == was->w[W_GENERATION] || mutant(SNAPSHOT_OUTLIVES_CUT))) {
+		err = part_snapshot_name(t, folder, (int64_t)was->w[W_END]);
+		CRASH_POINT(snapshot_named);
+		if (!err) {
+			pub.w[W_SNAPSHOT] = was->w[W_END];
+			part_commit(r, &pub);
+		}
 	}
 	part_unlock(t, r, held, &wake);
-	return OK;
+	return err;
 }
 
 static void drop_old_snapshots(struct part_table *t, const char *folder, uint64_t newest, uint64_t before)
@@ -450,7 +458,7 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 	struct part_set s = { .n = 0 };
 	struct log_path folder;
 	struct part_pub pub;
-	uint64_t c, end, before;
+	uint64_t c, before;
 	int err;
 
 	part_peek(r, &pub, &c);
@@ -461,17 +469,20 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 		return OK;
 	if (!now && (pub.w[W_END] - before) < 1024 && before >= pub.w[W_SEG])
 		return OK;
-	err = copy_producers(t, slot, r, &s, &end);
+	err = copy_producers(t, slot, r, &s, &pub);
 	log_path_folder(&folder, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
-	if (!err && s.n > 0 && end <= atomic_load(&r->synced)) {
-		err = part_snapshot_write(t, folder.s, (int64_t)end, &s);
+	/* Read after the copy: if the log was cut in between, the name is refused. */
+	if (!err && s.n > 0 && pub.w[W_END] <= atomic_load(&r->synced)) {
+		err = part_snapshot_put(t, folder.s, (int64_t)pub.w[W_END], &s);
+		CRASH_POINT(snapshot_written);
 		if (!err)
-			err = remember_snapshot(t, slot, r, pub.w[W_GENERATION], end);
+			err = name_snapshot(t, slot, r, folder.s, &pub);
 		if (!err)
-			drop_old_snapshots(t, folder.s, end, before);
+			drop_old_snapshots(t, folder.s, pub.w[W_END], before);
 	}
 	part_set_release(&s);
-	return err == E_AGAIN || err == E_NOENT ? OK : err;
+	/* Busy, deleted, or cut meanwhile (a recovery takes unnamed files away): next time. */
+	return err == E_AGAIN || err == E_NOENT || err == E_FENCED ? OK : err;
 }
 
 int part_checkpoint(struct part_table *t, bool clean)

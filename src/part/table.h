@@ -165,9 +165,11 @@ struct part_set {			/* producers in private memory, for recovery and snapshots *
 };
 struct part_pending *part_set_get(struct part_set *s, int64_t id);	/* made when missing */
 void part_set_release(struct part_set *s);
-/* <folder>/<20 digits of end>.producers */
-int part_snapshot_write(struct part_table *t, const char *folder, int64_t end,
-			const struct part_set *s) MUST_CHECK;
+/* <folder>/<20 digits of end>.producers: written and synced under another name, without a lock; */
+int part_snapshot_put(struct part_table *t, const char *folder, int64_t end,
+		      const struct part_set *s) MUST_CHECK;
+/* then named, under the lock, when the truncation generation still is that of the copy (L4). */
+int part_snapshot_name(struct part_table *t, const char *folder, int64_t end) MUST_CHECK;
 int part_snapshot_read(struct part_table *t, const char *folder, int64_t end,
 		       struct part_set *ret) MUST_CHECK;
 

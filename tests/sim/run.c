@@ -4,7 +4,7 @@
  * of all processes, power losses. It runs the product's own sources of src/part and src/log, built
  * with crash points and planted bugs.
  *
- *   run --seeds N [--from S] [--mutant NAME] [--verbose]
+ *   run --seeds N [--from S] [--mutant NAME]
  *
  * Ends with "N passed, N failed". Invariants (docs/simulator.md):
  *   W1 an acknowledged record is at its offset for ever, also after a power loss
@@ -314,7 +314,7 @@ static void storage_step(struct world *w, struct proc *p)
 		w->reopened++;
 	} else if (what < 80) {
 		p->job_slot = w->slot[part];
-		if (part_sync_begin(p->table, p->job_slot, &p->job) == OK && (p->job.n_files > 0 || p->job.dir))
+		if (part_sync_begin(p->table, p->job_slot, &p->job) == OK && p->job.due)
 			p->syncing = true;
 		else
 			part_sync_end(p->table, &p->job);

@@ -363,7 +363,7 @@ static void storage(void)
 
 			if (part_sync_begin(t, G.slot[i], &job))
 				continue;
-			if (job.n_files > 0 &&
+			if (job.due &&
 			    part_synced(t, G.slot[i], job.gen, job.end, &G.conf[i], &wake) == OK)
 				S->syncs++;
 			part_sync_end(t, &job);
