@@ -25,6 +25,7 @@ static const struct {
 	[-E_DAMAGED] = { "E_DAMAGED", "damaged" },
 	[-E_PERM] = { "E_PERM", "permission denied" },
 	[-E_TIMEOUT] = { "E_TIMEOUT", "timed out" },
+	[-E_UNSURE] = { "E_UNSURE", "the outcome is unknown: it may or may not have been done" },
 };
 
 const char *err_name(int err)

@@ -27,6 +27,7 @@ enum err {
 	E_DAMAGED = -16,	/* shared memory or a file that fails its own checks */
 	E_PERM = -17,		/* missing rights */
 	E_TIMEOUT = -18,
+	E_UNSURE = -19,		/* asked, and nobody knows whether it was done */
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))

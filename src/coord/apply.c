@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/be.h"
 
 #define SEQUENCE_DIGITS 10
+#define MP_INT64 0xd3u			/* msgpack: eight bytes follow */
 
 bool coord_path_ok(struct str path)
 {
@@ -384,7 +386,21 @@ static void entry_head(struct buf *b, uint32_t fields, enum coord_kind kind, int
 	mp_put_int(b, COORD_VERSION);
 	mp_put_int(b, kind);
 	mp_put_int(b, session);
-	mp_put_int(b, time_ms);
+	buf_u8(b, MP_INT64);		/* always in full, so that coord_stamp() can replace it */
+	buf_be64(b, (uint64_t)time_ms);
+}
+
+int coord_stamp(uint8_t *entry, uint32_t len, int64_t time_ms)
+{
+	struct mp_reader m = mp_of(entry, len);
+
+	mp_array(&m);
+	for (int i = 0; i < 3; i++)		/* version, kind, session */
+		mp_int(&m);
+	if (!mp_ok(&m) || m.len - m.at < 9 || entry[m.at] != MP_INT64)
+		return E_BAD;
+	be64_put(entry + m.at + 1, (uint64_t)time_ms);
+	return OK;
 }
 
 void coord_encode_open(struct buf *b, int64_t time_ms, const uint8_t password[16],

@@ -129,6 +129,9 @@ void coord_encode_close(struct buf *b, int64_t time_ms, int64_t session);
 void coord_encode_multi(struct buf *b, int64_t time_ms, int64_t session, const uint8_t *ops,
 			uint32_t len);
 void coord_encode_tick(struct buf *b, int64_t time_ms);
+/* Replaces the time of an encoded entry: only the leader that logs it says what time it is. E_BAD: not
+ * an entry; nothing has changed. */
+int coord_stamp(uint8_t *entry, uint32_t len, int64_t time_ms) MUST_CHECK;
 void coord_encode_op(struct buf *b, const struct coord_op *op);
 int coord_check_ops(struct mp_reader *m, uint32_t *ret_n, bool *ret_deletes) MUST_CHECK;
 /* false: relative, empty component, "." or "..", control character, too long. */

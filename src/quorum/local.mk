@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/quorum/libquorum.a
 src_quorum_libquorum_a_SOURCES = %D%/rlog.c %D%/rlog.h %D%/recover.c %D%/node.c %D%/node.h \
-	%D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h
+	%D%/sessions.c %D%/sessions.h %D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h %D%/serve_in.h \
+	%D%/serve_feed.c
 QUORUM_LIBS = src/quorum/libquorum.a src/raft/libraft.a src/coord/libcoord.a src/wire/libwire.a
 
 sbin_PROGRAMS += moldau-quorum

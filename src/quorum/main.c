@@ -257,7 +257,7 @@ static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
 	int fd = net_os_listen(arg_set.listen, why, WHY);	/* first: also keeps a second process out */
 	if (fd < 0)
 		return fd;
-	int err = node_open(disk, d.loop, clock_os(), &conf, &d.node, why, WHY);
+	int err = node_open(disk, net, d.loop, clock_os(), &conf, &d.node, why, WHY);
 	if (err)
 		return err;
 	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "quorum/sessions.h"
 
 #define SPACE_MIN (16u << 20)		/* below it nothing new is logged, so that sessions can still end */
 #define SPACE_CHECK_US 500000u
@@ -34,7 +35,11 @@ struct node {
 	bool served, started, full;
 	uint64_t space_us;
 	struct loop_timer timer;
-	uint64_t snapshot_log_bytes, snapshots, proposals, syncs;
+	struct sessions sessions;
+	struct node_read *reads;
+	struct node_admin *admins, *image;
+	struct node_config conf;
+	uint64_t snapshot_log_bytes, snapshots, proposals, syncs, nreads;
 	void (*on_fatal)(void *user, const char *what, int err);
 	void *user;
 };
@@ -80,6 +85,8 @@ static void apply(struct node *n, struct pend *e)
 		n->on_fatal(n->user, "an entry of the log is of a kind that this version does not know", err);
 		return;
 	}
+	if (r.kind == COORD_OPEN)
+		sessions_opened(&n->sessions, r.session);
 	/* WHY answers after the feed: who hears of its own write first must find others told as well. */
 	for (uint32_t i = 0; i < n->nlisteners; i++)
 		if (n->listener[i].on_applied)
@@ -109,6 +116,7 @@ static void tell_role(struct node *n)
 	if (serves == n->served)
 		return;
 	n->served = serves;
+	sessions_lead(&n->sessions, serves, 0);
 	for (uint32_t i = 0; i < n->nlisteners; i++)
 		if (n->listener[i].on_lead)
 			n->listener[i].on_lead(n->listener[i].user, serves);
@@ -181,6 +189,12 @@ static void on_snapshot(void *user, uint64_t index)
 	n->snapshots++;
 	if (n->log.snaps[1] > 0)
 		raft_compact(&n->raft, n->log.snaps[1]);
+	if (n->image) {
+		struct node_admin *a = n->image;
+
+		n->image = NULL;
+		a->done(a, OK, "");
+	}
 }
 
 static void on_log_fatal(void *user, const char *what, int err)
@@ -210,11 +224,36 @@ static void start_snapshot(struct node *n)
 		      (uint32_t)len);
 }
 
+static void end_session(void *user, struct coord_session *x)
+{
+	struct node *n = user;
+	struct buf b;
+
+	buf_init(&b, 1024);
+	coord_encode_close(&b, 0, x->id);
+	x->soft.closing = node_propose(n, b.p, (uint32_t)b.len, true, NULL) == OK;
+	buf_release(&b);
+}
+
 /* The end of a turn: what was proposed in it goes to the disk as one group. */
 static int on_turn(void *ctx)
 {
 	struct node *n = ctx;
 
+	while (n->reads) {
+		struct node_read *r = n->reads;
+
+		n->reads = r->next;
+		r->done(r, raft_serves(&n->raft) ? OK : E_AGAIN);
+	}
+	while (n->admins) {
+		struct node_admin *a = n->admins;
+
+		n->admins = a->next;
+		a->done(a, E_AGAIN, "this node is the only one of its quorum");
+	}
+	if (n->started && n->image && !n->log.snap.on && n->applied > n->log.snaps[0])
+		start_snapshot(n);
 	if (n->started && n->log.bytes_since_snapshot > n->snapshot_log_bytes && !n->log.snap.on &&
 	    n->applied > n->log.snaps[0])
 		start_snapshot(n);
@@ -257,11 +296,13 @@ static int load_entry(void *user, const struct rlog_entry *e)
 
 static const struct rlog_load loader = { load_snapshot, load_entry };
 
-int node_open(struct disk *d, struct loop *loop, struct clock *clock, const struct node_config *conf,
-	      struct node **ret, char *why, size_t why_cap)
+int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *clock,
+	      const struct node_config *conf, struct node **ret, char *why, size_t why_cap)
 {
 	struct node *n = mem_alloc(sizeof *n);
 
+	(void)net;
+	n->conf = *conf;
 	n->disk = d;
 	n->loop = loop;
 	n->clock = clock;
@@ -273,6 +314,7 @@ int node_open(struct disk *d, struct loop *loop, struct clock *clock, const stru
 	n->user = conf->user;
 	n->timer = (struct loop_timer){ .fire = on_timer, .user = n };
 	raft_init(&n->raft, 0, 1, conf->seed);
+	sessions_init(&n->sessions, loop, clock, n->coord, end_session, n);
 	int err = rlog_open(&n->log, d, conf->dir, conf->cluster_id, conf->cluster_given, conf->id, &loader,
 			    &log_events, n, why, why_cap);
 
@@ -299,6 +341,7 @@ void node_close(struct node *n)
 		n->first = e->next;
 		mem_free(e);
 	}
+	sessions_release(&n->sessions);
 	rlog_close(&n->log);
 	raft_release(&n->raft);
 	coord_free(n->coord);
@@ -338,9 +381,84 @@ int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees,
 	struct raft_entry e = { .type = RAFT_DATA,
 				.handle = pend_new(RAFT_DATA, n->next_zxid++, entry, len, q) };
 
+	struct pend *p = e.handle;
+	int err = coord_stamp(p->p, len, node_time_ms(n));
+
+	must(err == OK);
 	n->proposals++;
 	do_step(n, &(struct raft_event){ .type = RAFT_EV_PROPOSE, .entries = &e, .n = 1 });
 	return OK;
+}
+
+void node_read(struct node *n, struct node_read *r)
+{
+	struct node_read **at = &n->reads;
+
+	while (*at)
+		at = &(*at)->next;
+	r->next = NULL;
+	*at = r;
+	n->nreads++;
+}
+
+void node_touch(struct node *n, const int64_t *sessions, uint32_t count)
+{
+	sessions_touch(&n->sessions, sessions, count, false);
+}
+
+void node_accept(struct node *n, int fd)
+{
+	(void)n;
+	(void)fd;
+}
+
+static void admin(struct node *n, struct node_admin *a)
+{
+	a->next = n->admins;
+	n->admins = a;
+}
+
+void node_add(struct node *n, uint32_t id, const char *address, bool observer, struct node_admin *a)
+{
+	(void)id;
+	(void)address;
+	(void)observer;
+	admin(n, a);
+}
+
+void node_remove(struct node *n, uint32_t id, struct node_admin *a)
+{
+	(void)id;
+	admin(n, a);
+}
+
+void node_transfer(struct node *n, uint32_t id, struct node_admin *a)
+{
+	(void)id;
+	admin(n, a);
+}
+
+void node_snapshot(struct node *n, struct node_admin *a)
+{
+	if (n->image)
+		admin(n, a);
+	else
+		n->image = a;
+}
+
+void node_role(const struct node *n, struct node_role *ret)
+{
+	*ret = (struct node_role){
+		.state = n->served ? NODE_LEADER : NODE_CANDIDATE, .leader_known = n->served, .leader = n->conf.id,
+		.term = n->raft.term, .nmembers = 1,
+		.members[0] = { .id = n->conf.id, .voter = true, .self = true, .leader = n->served, .connected = true,
+				.match = n->raft.durable },
+	};
+}
+
+bool node_ready(const struct node *n)
+{
+	return raft_serves(&n->raft);
 }
 
 bool node_serves(const struct node *n)
@@ -371,5 +489,6 @@ void node_stats(const struct node *n, struct node_stats *ret)
 		.term = n->raft.term, .commit = n->raft.commit, .applied = n->applied,
 		.log_segments = n->log.nseg, .snapshots = n->snapshots, .proposals = n->proposals,
 		.syncs = n->syncs, .torn_bytes = n->log.cut_bytes, .leads = raft_serves(&n->raft),
+		.last = n->raft.last, .durable = n->raft.durable, .reads = n->nreads,
 	};
 }

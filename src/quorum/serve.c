@@ -1,5 +1,5 @@
 /* serve.c - see serve.h. on_frame() is the table of contents. */
-#include "quorum/serve.h"
+#include "quorum/serve_in.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,34 +7,11 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
-#include "quorum/feed.h"
-#include "wire/quorum_frame.h"
 
 #define TIMEOUT_MS_MIN 100u
 #define TIMEOUT_MS_MAX 600000u
-#define SCAN_US 10000u
 #define REQUEST_MAX (16u << 20)		/* so that the push of what it changed stays under QF_FRAME_MAX */
-#define QUEUE_BYTES_MAX (8u << 20)	/* a subscriber with more unsent waits for on_drained */
 #define INFLIGHT_MAX 4096		/* writes of one connection */
-#define PREFIXES_MAX 32
-
-struct conn {
-	struct conn *next, *prev;
-	struct serve *s;
-	struct net_conn *net;
-	int64_t session;		/* 0: none yet */
-	bool live;			/* a liveness connection */
-	bool hello;			/* HELLO came; its answer may be under way */
-	bool closed;			/* on_close ran; the rest goes with the last answer */
-	uint32_t inflight;
-	uint8_t *parked;		/* the frame that waits for them: V1 */
-	uint32_t parked_len;
-	bool subscribed, behind;
-	uint32_t nprefixes;
-	struct str prefix[PREFIXES_MAX];
-	uint64_t seq;			/* of the feed: the next entry to push */
-	int64_t cursor;			/* zxid: pushed up to it */
-};
 
 struct req {
 	struct node_req node;		/* first member */
@@ -46,18 +23,11 @@ struct req {
 	uint8_t password[16];
 };
 
-struct serve {
-	struct node *node;
-	struct net *net;
-	struct loop *loop;
-	struct clock *clock;
-	struct serve_config conf;
-	struct conn *conns;
-	uint32_t nconns;
-	struct feed feed;
-	struct loop_timer scan;
-	uint64_t scanned_us;
-	bool draining, leads;
+struct held {				/* a frame behind a read's barrier */
+	struct node_read read;		/* first member */
+	struct conn *c;
+	uint8_t *frame;
+	uint32_t len;
 };
 
 /* ---- sending ---- */
@@ -67,7 +37,7 @@ static void release_mem(void *p)
 	mem_free(p);
 }
 
-static void start(struct buf *b, enum qf_type t, uint32_t fields)
+void serve_start(struct buf *b, enum qf_type t, uint32_t fields)
 {
 	buf_init(b, QF_FRAME_MAX);
 	buf_be32(b, 0);
@@ -77,12 +47,12 @@ static void start(struct buf *b, enum qf_type t, uint32_t fields)
 
 static void start_answer(struct buf *b, enum qf_type t, uint32_t fields, uint32_t id, int err)
 {
-	start(b, t, fields);
+	serve_start(b, t, fields);
 	mp_put_int(b, id);
 	mp_put_int(b, err);
 }
 
-static void push(struct conn *c, struct buf *b)
+void serve_push(struct conn *c, struct buf *b)
 {
 	size_t len;
 
@@ -109,26 +79,7 @@ static void refuse(struct conn *c, enum qf_type t, uint32_t id, int err)
 		mp_put_int(&b, 0);
 		mp_put_array(&b, 0);
 	}
-	push(c, &b);
-}
-
-static void put_node(struct buf *b, struct str path, struct bytes value, int32_t version, int64_t czxid,
-		     int64_t mzxid, int64_t owner)
-{
-	mp_put_str(b, path);
-	mp_put_bytes(b, value);
-	mp_put_int(b, version);
-	mp_put_int(b, czxid);
-	mp_put_int(b, mzxid);
-	mp_put_int(b, owner);
-}
-
-static void put_znode(struct buf *b, const struct znode *z)
-{
-	char path[COORD_PATH_MAX + 1];
-
-	put_node(b, coord_path(z, path), (struct bytes){ z->value ? z->value : (const uint8_t *)"", z->value_len },
-		 z->version, z->czxid, z->mzxid, z->owner);
+	serve_push(c, &b);
 }
 
 static void log_session(struct serve *s, const char *msg, const struct coord_session *x)
@@ -145,126 +96,11 @@ static void log_session(struct serve *s, const char *msg, const struct coord_ses
 	s->conf.on_log(s->conf.user, msg, detail);
 }
 
-/* ---- the feed ---- */
-
-static bool under(const struct conn *c, struct str path)
-{
-	for (uint32_t i = 0; i < c->nprefixes; i++) {
-		struct str p = c->prefix[i];
-
-		if (p.len == 1)
-			return true;
-		if (path.len >= p.len && memcmp(path.p, p.p, (size_t)p.len) == 0 &&
-		    (path.len == p.len || path.p[p.len] == '/'))
-			return true;
-	}
-	return false;
-}
-
-static void push_entry(struct conn *c, const struct feed_entry *e)
-{
-	struct buf b;
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < e->n; i++)
-		n += under(c, e->v[i].path);
-	if (n == 0)
-		return;
-	start(&b, QF_CHANGES, 4);
-	mp_put_int(&b, e->zxid);
-	mp_put_bool(&b, false);
-	mp_put_array(&b, n);
-	for (uint32_t i = 0; i < e->n; i++) {
-		const struct feed_change *x = &e->v[i];
-
-		if (!under(c, x->path))
-			continue;
-		mp_put_array(&b, 7);
-		mp_put_bool(&b, x->deleted);
-		put_node(&b, x->path, x->value, x->version, x->czxid, x->mzxid, x->owner);
-	}
-	push(c, &b);
-}
-
-static void push_chunk(struct conn *c, int64_t zxid, struct buf *nodes, uint32_t n)
-{
-	struct buf b;
-
-	start(&b, QF_CHANGES, 4);
-	mp_put_int(&b, zxid);
-	mp_put_bool(&b, true);
-	mp_put_array(&b, n);
-	buf_put(&b, nodes->p, nodes->len);
-	push(c, &b);
-	buf_reset(nodes);
-}
-
-/* All of the subtrees as of now, in one turn: the tree cannot change meanwhile. */
-static void push_snapshot(struct conn *c)
-{
-	struct coord *t = node_coord(c->s->node);
-	int64_t zxid = coord_zxid(t);
-	struct buf b, nodes;
-	uint32_t n = 0;
-
-	start(&b, QF_SNAP_BEGIN, 2);
-	mp_put_int(&b, zxid);
-	push(c, &b);
-	buf_init(&nodes, QF_FRAME_MAX);
-	for (uint32_t i = 0; i < c->nprefixes; i++) {
-		const struct znode *top = coord_find(t, c->prefix[i]);
-
-		for (const struct znode *z = top; z; z = coord_next(top, z)) {
-			mp_put_array(&nodes, 7);
-			mp_put_bool(&nodes, false);
-			put_znode(&nodes, z);
-			n++;
-			if (nodes.len > QF_PUSH_BYTES) {
-				push_chunk(c, zxid, &nodes, n);
-				n = 0;
-			}
-		}
-	}
-	if (n > 0)
-		push_chunk(c, zxid, &nodes, n);
-	buf_release(&nodes);
-	start(&b, QF_SNAP_END, 2);
-	mp_put_int(&b, zxid);
-	push(c, &b);
-	c->seq = c->s->feed.next;
-	c->cursor = zxid;
-}
-
-static void pump(struct conn *c)
-{
-	struct serve *s = c->s;
-
-	if (!c->subscribed || c->closed)
-		return;
-	while (c->seq < s->feed.next) {
-		if (s->net->calls->queued_bytes(c->net) > QUEUE_BYTES_MAX) {
-			c->behind = true;
-			return;
-		}
-		const struct feed_entry *e = feed_at(&s->feed, c->seq);
-
-		if (!e) {		/* it fell out of the ring */
-			push_snapshot(c);
-			break;
-		}
-		push_entry(c, e);
-		c->seq++;
-		c->cursor = e->zxid;
-	}
-	c->behind = false;
-	c->cursor = coord_zxid(node_coord(s->node));
-}
-
 /* ---- connections and sessions ---- */
 
 static void conn_free(struct conn *c)
 {
-	if (!c->closed || c->inflight > 0)
+	if (!c->closed || c->inflight + c->reading > 0)
 		return;
 	if (c->prev)
 		c->prev->next = c->next;
@@ -280,7 +116,7 @@ static void conn_free(struct conn *c)
 
 static void touch(struct serve *s, struct coord_session *x)
 {
-	x->soft.deadline_us = s->clock->mono_us(s->clock) + x->timeout_ms * 1000ull;
+	node_touch(s->node, &x->id, 1);
 }
 
 /* V2: proposes the end; nobody waits for it. */
@@ -299,26 +135,6 @@ static void end_session(struct serve *s, struct coord_session *x, const char *wh
 	buf_release(&b);
 }
 
-static void on_scan(struct loop_timer *t)
-{
-	struct serve *s = t->user;
-	uint64_t now = s->clock->mono_us(s->clock), late = now - s->scanned_us - SCAN_US;
-	struct coord *tree = node_coord(s->node);
-	bool stalled = s->scanned_us > 0 && now - s->scanned_us > 3 * SCAN_US;
-
-	for (struct coord_session *x = coord_session_next(tree, NULL); x && !s->draining && node_serves(s->node);
-	     x = coord_session_next(tree, x)) {
-		if (x->soft.deadline_us == 0)
-			touch(s, x);			/* V3 */
-		else if (stalled)
-			x->soft.deadline_us += late;
-		else if (x->soft.deadline_us < now)
-			end_session(s, x, "session ended: no heartbeat");
-	}
-	s->scanned_us = now;
-	s->loop->calls->timer_set(s->loop, t, SCAN_US);
-}
-
 static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 {
 	struct serve *s = user;
@@ -327,14 +143,14 @@ static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 	for (struct conn *c = s->conns, *next; c; c = next) {
 		next = c->next;
 		if (r->nchanges > 0 && !c->behind)
-			pump(c);
+			serve_pump(c);
 		if (r->kind == COORD_CLOSE && c->session == r->session && !c->closed && !c->live) {
 			struct buf b;
 
 			c->session = 0;
 			if (c->inflight == 0) {		/* not its own request: that one is answered */
-				start(&b, QF_EXPIRED, 1);
-				push(c, &b);
+				serve_start(&b, QF_EXPIRED, 1);
+				serve_push(c, &b);
 				s->net->calls->close(c->net);
 			}
 		}
@@ -345,30 +161,40 @@ static void on_lead(void *user, bool leads)
 {
 	struct serve *s = user;
 
-	s->leads = leads;
-	for (struct coord_session *x = coord_session_next(node_coord(s->node), NULL); x && leads;
-	     x = coord_session_next(node_coord(s->node), x))
-		touch(s, x);
 	s->conf.on_log(s->conf.user, leads ? "serving as leader" : "not the leader any more", NULL);
+}
+
+/* The tree is another one: who follows it starts over, here or at another node. */
+static void on_reset(void *user)
+{
+	struct serve *s = user;
+
+	feed_release(&s->feed);
+	feed_init(&s->feed, coord_zxid(node_coord(s->node)));
+	for (struct conn *c = s->conns; c; c = c->next)
+		if (!c->closed)
+			s->net->calls->abort(c->net);
 }
 
 static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len);
 
+static void take(struct conn *c, uint8_t *frame, uint32_t len);
+
+/* A write or a read of c is answered: what waited for it goes on. */
 static void answered(struct conn *c)
 {
-	c->inflight--;
 	if (c->closed) {
 		conn_free(c);
 		return;
 	}
-	if (c->inflight == 0)
-		c->s->net->calls->unmute(c->net);
-	if (c->inflight == 0 && c->parked) {
+	if (c->inflight + c->reading > 0)
+		return;
+	c->s->net->calls->unmute(c->net);
+	if (c->parked) {
 		uint8_t *frame = c->parked;
 
 		c->parked = NULL;
-		on_frame_of(c, frame, c->parked_len);
-		c->s->net->calls->frame_free(c->s->net, frame);
+		take(c, frame, c->parked_len);
 	}
 }
 
@@ -396,7 +222,7 @@ static void answer_hello(struct conn *c, uint32_t id, const struct coord_session
 	mp_put_bin(&b, x->password, sizeof x->password);
 	mp_put_int(&b, x->timeout_ms);
 	mp_put_int(&b, coord_zxid(node_coord(c->s->node)));
-	push(c, &b);
+	serve_push(c, &b);
 }
 
 static void on_done(struct node_req *q, int err, int64_t zxid, const struct coord_result *r)
@@ -405,7 +231,12 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 	struct conn *c = x->c;
 	struct buf b;
 
-	if (x->type == QF_HELLO) {
+	if (err) {
+		c->hello &= x->type != QF_HELLO;
+		if (x->type == QF_CLOSE && coord_session(node_coord(c->s->node), c->session))
+			coord_session(node_coord(c->s->node), c->session)->soft.closing = false;
+		refuse(c, x->type, x->id, err);
+	} else if (x->type == QF_HELLO) {
 		struct coord_session *n = coord_session(node_coord(c->s->node), r->session);
 
 		if (n)
@@ -417,11 +248,11 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 		}
 	} else if (x->type == QF_CLOSE) {
 		start_answer(&b, QF_CLOSE, 3, x->id, OK);
-		push(c, &b);
+		serve_push(c, &b);
 		if (!c->closed)
 			c->s->net->calls->close(c->net);
 	} else {
-		start_answer(&b, QF_MULTI, 5, x->id, err ? err : r->err);
+		start_answer(&b, QF_MULTI, 5, x->id, r->err);
 		mp_put_int(&b, zxid);
 		mp_put_array(&b, r->nops);
 		for (uint32_t i = 0; i < r->nops; i++) {
@@ -430,9 +261,10 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 			mp_put_str(&b, r->ops[i].path.p ? r->ops[i].path : STR_NULL);
 			mp_put_int(&b, r->ops[i].version);
 		}
-		push(c, &b);
+		serve_push(c, &b);
 	}
 	mem_free(x);
+	c->inflight--;
 	answered(c);
 }
 
@@ -483,7 +315,7 @@ static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 	}
 	int err = protocol != QF_PROTOCOL ? E_VERSION
 		: cluster.len >= 0 && !str_is(cluster, s->conf.cluster_id) ? E_FOREIGN
-		: !node_serves(s->node) || s->draining ? E_AGAIN : OK;
+		: !node_ready(s->node) || s->draining ? E_AGAIN : OK;
 
 	if (err) {
 		refuse(c, QF_HELLO, id, err);
@@ -556,25 +388,25 @@ static void do_get(struct conn *c, uint32_t id, struct mp_reader *m)
 		return;
 	}
 	z = coord_find(t, path);
-	if (!z || !node_serves(c->s->node)) {
-		refuse(c, QF_GET, id, z ? E_AGAIN : E_NOENT);
+	if (!z) {
+		refuse(c, QF_GET, id, E_NOENT);
 		return;
 	}
 	start_answer(&b, QF_GET, 5, id, OK);
 	mp_put_int(&b, coord_zxid(t));
 	mp_put_array(&b, 1 + (children ? z->children : 0));
 	mp_put_array(&b, 6);
-	put_znode(&b, z);
+	serve_put_znode(&b, z);
 	for (const struct znode *k = children ? z->first : NULL; k; k = k->next) {
 		mp_put_array(&b, 6);
-		put_znode(&b, k);
+		serve_put_znode(&b, k);
 	}
 	if (b.bad) {
 		buf_release(&b);
 		refuse(c, QF_GET, id, E_LIMIT);
 		return;
 	}
-	push(c, &b);
+	serve_push(c, &b);
 }
 
 static void do_subscribe(struct conn *c, uint32_t id, struct mp_reader *m)
@@ -604,12 +436,12 @@ static void do_subscribe(struct conn *c, uint32_t id, struct mp_reader *m)
 	}
 	start_answer(&b, QF_SUBSCRIBE, 4, id, OK);
 	mp_put_int(&b, now);
-	push(c, &b);
+	serve_push(c, &b);
 	c->subscribed = true;
 	if (from <= 0 || from > now || !feed_seek(&s->feed, from, &c->seq))
-		push_snapshot(c);
+		serve_push_snapshot(c);
 	else
-		pump(c);
+		serve_pump(c);
 }
 
 static void do_close(struct conn *c, uint32_t id)
@@ -633,7 +465,7 @@ static void do_beat(struct conn *c, uint32_t id)
 
 	start_answer(&b, QF_BEAT, 4, id, OK);
 	mp_put_int(&b, c->subscribed && !c->behind ? c->cursor : 0);
-	push(c, &b);
+	serve_push(c, &b);
 }
 
 static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
@@ -686,7 +518,59 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 	}
 }
 
-/* V1: writes may overtake nothing and nothing overtakes them; all but a further write waits. */
+static void on_barrier(struct node_read *r, int err)
+{
+	struct held *h = (struct held *)r;
+	struct conn *c = h->c;
+	struct mp_reader m = mp_of(h->frame, h->len);
+
+	mp_array(&m);
+	int64_t type = mp_int(&m), id = mp_int(&m);
+
+	if (!c->closed && err)
+		refuse(c, (enum qf_type)type, (uint32_t)id, err);
+	else if (!c->closed)
+		on_frame_of(c, h->frame, h->len);
+	c->s->net->calls->frame_free(c->s->net, h->frame);
+	mem_free(h);
+	c->reading--;
+	answered(c);
+}
+
+/* What must not be answered from a state that is behind: reads, and "there is no such session". */
+static bool wants_barrier(const uint8_t *frame, uint32_t len)
+{
+	struct mp_reader m = mp_of(frame, len);
+
+	mp_array(&m);
+	int64_t type = mp_int(&m), id = mp_int(&m);
+
+	if (type == QF_HELLO) {
+		mp_int(&m);
+		mp_str(&m);
+		mp_str(&m);
+		if (mp_int(&m) == 0)
+			return false;
+	}
+	return mp_ok(&m) && id >= 0 && id <= INT32_MAX && (type == QF_GET || type == QF_HELLO || type == QF_LIVENESS);
+}
+
+static void take(struct conn *c, uint8_t *frame, uint32_t len)
+{
+	if (!wants_barrier(frame, len)) {
+		on_frame_of(c, frame, len);
+		c->s->net->calls->frame_free(c->s->net, frame);
+		return;
+	}
+	struct held *h = mem_alloc(sizeof *h);
+
+	*h = (struct held){ .read.done = on_barrier, .c = c, .frame = frame, .len = len };
+	if (++c->reading >= INFLIGHT_MAX)
+		c->s->net->calls->mute(c->net);
+	node_read(c->s->node, &h->read);
+}
+
+/* V1: nothing overtakes. Writes go behind writes, reads behind reads; all else waits. */
 static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t len)
 {
 	struct conn *c = user;
@@ -696,15 +580,14 @@ static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t l
 	mp_array(&m);
 	int64_t type = mp_int(&m);
 
-	if (c->inflight > 0 && type != QF_MULTI && !c->parked) {
+	if (!c->parked && ((c->inflight > 0 && type != QF_MULTI) || (c->reading > 0 && type != QF_GET))) {
 		c->parked = frame;
 		c->parked_len = len;
 		c->s->net->calls->mute(c->net);
 		return;
 	}
 	must(!c->parked);
-	on_frame_of(c, frame, len);
-	c->s->net->calls->frame_free(c->s->net, frame);
+	take(c, frame, len);
 }
 
 static void on_close(void *user, struct net_conn *nc, int err)
@@ -731,7 +614,7 @@ static void on_close(void *user, struct net_conn *nc, int err)
 static void on_drained(void *user, struct net_conn *nc)
 {
 	(void)nc;
-	pump(user);
+	serve_pump(user);
 }
 
 static const struct net_events events = {
@@ -765,9 +648,7 @@ struct serve *serve_new(struct node *node, struct net *net, struct loop *loop, s
 	s->clock = clock;
 	s->conf = *conf;
 	feed_init(&s->feed, coord_zxid(node_coord(node)));
-	s->scan = (struct loop_timer){ .fire = on_scan, .user = s };
-	node_listen(node, &(struct node_listener){ on_lead, on_applied, s });
-	loop->calls->timer_set(loop, &s->scan, SCAN_US);
+	node_listen(node, &(struct node_listener){ on_lead, on_applied, on_reset, s });
 	return s;
 }
 

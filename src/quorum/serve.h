@@ -5,10 +5,9 @@
  * Invariants
  *   V1  requests of a connection are answered in their order; a read waits for the connection's own
  *       earlier writes
- *   V2  a session ends by a log entry only: asked for, at its deadline, or at once when its liveness
- *       connection was closed by the other side
- *   V3  deadlines are soft state of the leader: a start gives every session its whole timeout again, and
- *       a loop that was late extends all of them by as much
+ *   V2  a session ends by a log entry only: asked for, at its deadline (sessions.h), or at once when its
+ *       liveness connection was closed by the other side
+ *   V3  a read, and the answer that a session does not exist, come behind a barrier (node.h N3)
  *   V4  a subscriber gets every change once and in order, or a snapshot
  */
 #ifndef QUORUM_SERVE_H
