@@ -2,6 +2,7 @@ AM_TESTS_ENVIRONMENT = CRITERION_OUTPUTS=tap:- ; export CRITERION_OUTPUTS ; \
 	LSAN_OPTIONS=suppressions=$(abs_srcdir)/%D%/lsan.supp:print_suppressions=0 ; \
 	export LSAN_OPTIONS ;
 EXTRA_DIST += %D%/lsan.supp
+include tests/lib/local.mk
 include tests/unit/local.mk
 include tests/sim/local.mk
 include tests/torture/local.mk

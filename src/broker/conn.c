@@ -130,7 +130,7 @@ static void resume(struct conn *c)
 {
 	struct worker *w = c->w;
 
-	if (c->closing || c->req || c->mute_until_us)
+	if (c->closing || c->req || c->mute_until_us || !w->ready)
 		return;
 	if (c->stash) {
 		if (w->env->net->calls->queued_bytes(c->nc) > QUEUED_MAX)
@@ -359,7 +359,7 @@ static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t l
 		w->env->net->calls->frame_free(w->env->net, frame);
 		return;
 	}
-	if (c->req || c->mute_until_us || w->env->net->calls->queued_bytes(nc) > QUEUED_MAX) {
+	if (c->req || c->mute_until_us || !w->ready || w->env->net->calls->queued_bytes(nc) > QUEUED_MAX) {
 		must(!c->stash);	/* the port delivers nothing while it is muted */
 		c->stash = frame;
 		c->stash_len = len;
@@ -422,6 +422,12 @@ void conn_adopt(struct worker *w, int fd, int listener)
 	atomic_store_explicit(&bell_load(w->env->bells, w->env->proc)->conns, w->conns_n,
 			      memory_order_relaxed);
 	count_add(w, COUNT_CONNECTIONS, 1);
+}
+
+void conn_resume_all(struct worker *w)
+{
+	for (struct conn *c = w->conns; c; c = c->next)
+		resume(c);
 }
 
 void conn_drain(struct conn *c)

@@ -13,6 +13,8 @@
  *   C2 a request outlives its connection when its handler says so (appends of a client that went
  *      away): q->conn is NULL then and the answer is dropped.
  *   C3 every request is finished by exactly one of the four calls above.
+ *   C4 no request is begun before the worker has a cluster image: "there is no such topic" is never
+ *      said by a broker that has not been told yet.
  */
 #ifndef BROKER_CONN_H
 #define BROKER_CONN_H
@@ -77,6 +79,8 @@ struct req {
 void conn_adopt(struct worker *w, int fd, int listener);
 /* Closes those that sent nothing since that time and wait for nothing. */
 void conn_close_idle(struct worker *w, uint64_t since_us);
+/* The worker is ready now: what came before is taken (C4). */
+void conn_resume_all(struct worker *w);
 /* Closes when nothing is in processing, else after the answer. */
 void conn_drain(struct conn *c);
 

@@ -41,6 +41,7 @@ static void image_refresh(struct worker *w)
 	if (!w->ready) {
 		w->ready = true;
 		env->ready(env);
+		conn_resume_all(w);
 	}
 }
 

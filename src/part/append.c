@@ -96,6 +96,8 @@ static int check_producer(struct turn *u, struct part_batch *b, struct part_pend
 		err = b->producer_epoch < p->v.epoch ? E_FENCED : OK;
 	else
 		err = part_sequence(&p->v, b->producer_epoch, b->base_sequence, b->records, &base, &ts);
+	if (err == E_EXIST && mutant(DUPLICATE_APPENDED))
+		err = OK;
 	if (err == E_EXIST) {
 		b->err = OK;
 		b->duplicate = true;

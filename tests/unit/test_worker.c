@@ -771,6 +771,34 @@ Test(worker, mutated_frames_do_no_harm)
 	end(&e);
 }
 
+/* C4: a client that comes before the first image waits; its topics are not said to be unknown. */
+Test(worker, no_answer_before_the_first_image)
+{
+	struct we e;
+	struct worker *w = we_up(&e);
+	struct metadata_request_metadata_request_topic t = { .name = STR("t") };
+	struct metadata_request m;
+	struct metadata_response a;
+
+	begin();
+	struct net_conn *c = env_client(&e);
+	w->im = NULL;
+	w->ready = false;
+	wire_init(&wire_metadata_request, &m);
+	m.topics = &t;
+	m.topics_n = 1;
+	ask(c, API_KEY_METADATA, 1, &m);
+	ask(c, API_KEY_METADATA, 1, &m);
+	env_turn(&e);
+	cr_assert_eq(c->out.len, 0);
+	env_sleep(&e, 200);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(answer(c, API_KEY_METADATA, 1, &a));
+		cr_assert_eq(a.topics[0].error_code, KAFKA_NONE);
+	}
+	end(&e);
+}
+
 Test(worker, drain_answers_and_stops)
 {
 	struct we e;
