@@ -9,3 +9,4 @@ include tests/torture/local.mk
 include tests/fuzz/local.mk
 include tests/system/local.mk
 include tests/fresh/local.mk
+include tests/interop/local.mk

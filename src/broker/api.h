@@ -19,8 +19,10 @@
 #define API_KEY_METADATA 3
 #define API_KEY_API_VERSIONS 18
 #define API_KEY_CREATE_TOPICS 19
+#define API_KEY_DELETE_RECORDS 21
 #define API_KEY_OFFSET_FOR_LEADER_EPOCH 23
 #define API_KEY_DESCRIBE_CLUSTER 60
+#define API_KEY_DESCRIBE_TOPIC_PARTITIONS 75
 
 /* Is this version served here (on a listener for clients)? */
 bool api_serves(const struct kafka_api *api, int16_t version);
@@ -46,6 +48,19 @@ void api_find(struct worker *w, struct str name, const struct uuid *id, int32_t 
 /* Endpoint of a broker on the listener of this request's connection. */
 bool api_endpoint(struct req *q, const struct image_broker *b, struct image_endpoint *ret);
 
+/* The nodes of a partition as clients of this request's listener may see them (trap 19). */
+struct api_nodes {
+	int32_t leader;			/* -1: none that has this listener */
+	bool leader_alive;		/* there is one, whatever its listeners */
+	int32_t *replicas, *isr, *elr, *offline;	/* in the arena of the request */
+	int32_t replicas_n, isr_n, elr_n, offline_n;
+};
+bool api_nodes(struct req *q, const struct image_part *p, struct api_nodes *ret);
+
+/* Bits of the operations a principal may do, by their numbers in Kafka's AclOperation; without ACLs
+ * everybody may do everything the resource knows. */
+#define API_TOPIC_OPERATIONS 3576	/* read, write, create, delete, alter, describe, describe and alter configs */
+
 /* Handlers, one a served API. Each finishes the request now or later (conn.h, C3). */
 void api_produce(struct req *q);
 void api_fetch(struct req *q);
@@ -54,5 +69,7 @@ void api_offset_for_leader_epoch(struct req *q);
 void api_metadata(struct req *q);
 void api_versions(struct req *q);
 void api_describe_cluster(struct req *q);
+void api_delete_records(struct req *q);
+void api_describe_topic_partitions(struct req *q);
 
 #endif

@@ -8,9 +8,6 @@
 #include "wire/kafka_gen.h"
 #include "wire/wire.h"
 
-/* Bits of the operations a principal may do, by their numbers in Kafka's AclOperation; without ACLs
- * everybody may do everything the resource knows. */
-#define TOPIC_OPERATIONS 3576	/* read, write, create, delete, alter, describe, describe and alter configs */
 #define CLUSTER_OPERATIONS 8096	/* create, alter, describe, cluster action, configs, idempotent write */
 #define NO_OPERATIONS INT32_MIN
 
@@ -69,10 +66,29 @@ static bool copy(struct arena *arena, const int32_t *v, int32_t n, int32_t **ret
 	return true;
 }
 
+bool api_nodes(struct req *q, const struct image_part *p, struct api_nodes *ret)
+{
+	bool alive;
+
+	*ret = (struct api_nodes){ .leader = -1 };
+	if (!copy(&q->arena, p->replicas, p->replicas_n, &ret->replicas, &ret->replicas_n) ||
+	    !copy(&q->arena, p->isr, p->isr_n, &ret->isr, &ret->isr_n) ||
+	    !copy(&q->arena, p->elr, p->elr_n, &ret->elr, &ret->elr_n) ||
+	    !copy(&q->arena, p->replicas, p->replicas_n, &ret->offline, &ret->offline_n))
+		return false;
+	ret->offline_n = 0;
+	for (int32_t i = 0; i < p->replicas_n; i++)
+		if (!reachable(q, p->replicas[i], &alive))
+			ret->offline[ret->offline_n++] = p->replicas[i];
+	if (p->leader >= 0 && reachable(q, p->leader, &ret->leader_alive))
+		ret->leader = p->leader;
+	return true;
+}
+
 static bool fill_part(struct req *q, const struct image_topic *t, int32_t idx, part_answer *a)
 {
 	struct image_part p;
-	bool alive;
+	struct api_nodes n;
 
 	a->partition_index = idx;
 	a->leader_id = a->leader_epoch = -1;
@@ -80,28 +96,21 @@ static bool fill_part(struct req *q, const struct image_topic *t, int32_t idx, p
 		a->error_code = KAFKA_LEADER_NOT_AVAILABLE;
 		return true;
 	}
-	a->leader_epoch = p.leader_epoch;
-	if (!copy(&q->arena, p.replicas, p.replicas_n, &a->replica_nodes, &a->replica_nodes_n) ||
-	    !copy(&q->arena, p.isr, p.isr_n, &a->isr_nodes, &a->isr_nodes_n) ||
-	    !copy(&q->arena, NULL, 0, &a->offline_replicas, &a->offline_replicas_n))
+	if (!api_nodes(q, &p, &n))
 		return false;
-	if (p.replicas_n > 0) {
-		a->offline_replicas = arena_array(&q->arena, (size_t)p.replicas_n, sizeof(int32_t));
-		if (!a->offline_replicas)
-			return false;
-	}
-	for (int32_t i = 0; i < p.replicas_n; i++)
-		if (!reachable(q, p.replicas[i], &alive))
-			a->offline_replicas[a->offline_replicas_n++] = p.replicas[i];
-	if (p.leader >= 0 && reachable(q, p.leader, &alive)) {
-		a->leader_id = p.leader;
-		if (q->version == 0 && a->offline_replicas_n > 0)
-			a->error_code = KAFKA_REPLICA_NOT_AVAILABLE;
-	} else if (p.leader >= 0 && alive && q->version >= 6) {
-		a->error_code = KAFKA_LISTENER_NOT_FOUND;
-	} else {
-		a->error_code = KAFKA_LEADER_NOT_AVAILABLE;
-	}
+	a->leader_epoch = p.leader_epoch;
+	a->leader_id = n.leader;
+	a->replica_nodes = n.replicas;
+	a->replica_nodes_n = n.replicas_n;
+	a->isr_nodes = n.isr;
+	a->isr_nodes_n = n.isr_n;
+	a->offline_replicas = n.offline;
+	a->offline_replicas_n = n.offline_n;
+	if (n.leader >= 0)
+		a->error_code = q->version == 0 && n.offline_n > 0 ? KAFKA_REPLICA_NOT_AVAILABLE : KAFKA_NONE;
+	else
+		a->error_code = n.leader_alive && q->version >= 6 ? KAFKA_LISTENER_NOT_FOUND :
+								    KAFKA_LEADER_NOT_AVAILABLE;
 	return true;
 }
 
@@ -111,7 +120,7 @@ static bool fill_topic(struct req *q, const struct image_topic *t, const struct 
 	a->name = t->name;
 	a->topic_id = t->id;
 	a->is_internal = t->internal;
-	a->topic_authorized_operations = m->include_topic_authorized_operations ? TOPIC_OPERATIONS :
+	a->topic_authorized_operations = m->include_topic_authorized_operations ? API_TOPIC_OPERATIONS :
 						NO_OPERATIONS;
 	a->partitions = arena_array(&q->arena, (size_t)t->partitions + 1, sizeof(part_answer));
 	if (!a->partitions)

@@ -161,6 +161,7 @@ static void conf_load(struct worker *w)
 		.offsets_partitions = (int32_t)conf_int(c, "offsets.topic.num.partitions"),
 		.idle_us = idle_ms > 0 ? (uint64_t)idle_ms * 1000 : 0,
 		.auto_create = conf_bool(c, "auto.create.topics.enable"),
+		.describe_max = (int32_t)conf_int(c, "max.request.partition.size.limit"),
 		.record_max_bytes = (uint32_t)conf_int(c, "max.decompressed.message.bytes"),
 	};
 }

@@ -42,6 +42,7 @@ struct worker_conf {			/* broker settings, read once at the start */
 	uint64_t idle_us;		/* connections.max.idle.ms; 0: for ever */
 	bool auto_create;		/* auto.create.topics.enable */
 	uint32_t record_max_bytes;	/* max.decompressed.message.bytes */
+	int32_t describe_max;		/* max.request.partition.size.limit */
 };
 
 struct worker {

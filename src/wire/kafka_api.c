@@ -42,7 +42,7 @@ const struct kafka_api kafka_apis[] = {
 	LIVE(19, CREATE_TOPICS, "CreateTopics", create_topics,
 	     AGENT, CREATE, BY_REQUEST, CONTROLLER)
 	LIVE(20, DELETE_TOPICS, "DeleteTopics", delete_topics, AGENT, DELETE, TOPIC, CONTROLLER)
-	LIVE(21, DELETE_RECORDS, "DeleteRecords", delete_records, NONE, DELETE, TOPIC, REQUEST)
+	LIVE(21, DELETE_RECORDS, "DeleteRecords", delete_records, WORKER, DELETE, TOPIC, REQUEST)
 	/* Version 6 (two-phase commit) is not stable in 4.4. */
 	RANGE(22, INIT_PRODUCER_ID, "InitProducerId", init_producer_id, 0, 5, 0,
 	     AGENT, WRITE, BY_REQUEST, REQUEST)
@@ -139,7 +139,7 @@ const struct kafka_api kafka_apis[] = {
 	LIVE(74, LIST_CONFIG_RESOURCES, "ListConfigResources", list_config_resources,
 	     NONE, DESCRIBE_CONFIGS, CLUSTER, REQUEST)
 	LIVE(75, DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", describe_topic_partitions,
-	     NONE, DESCRIBE, TOPIC, REQUEST)
+	     WORKER, DESCRIBE, TOPIC, REQUEST)
 	LIVE(76, SHARE_GROUP_HEARTBEAT, "ShareGroupHeartbeat", share_group_heartbeat,
 	     NONE, READ, GROUP, REQUEST)
 	LIVE(77, SHARE_GROUP_DESCRIBE, "ShareGroupDescribe", share_group_describe,

@@ -49,12 +49,15 @@ TESTS += tests/unit/wire_roundtrip tests/unit/wire_golden
 EXTRA_DIST += tests/golden/wire
 
 if HAVE_CRITERION
-check_PROGRAMS += tests/unit/test_worker.tap tests/unit/test_fetch_encode.tap
-TESTS += tests/unit/test_worker.tap tests/unit/test_fetch_encode.tap
+check_PROGRAMS += tests/unit/test_worker.tap tests/unit/test_worker_admin.tap tests/unit/test_fetch_encode.tap
+TESTS += tests/unit/test_worker.tap tests/unit/test_worker_admin.tap tests/unit/test_fetch_encode.tap
+tests_unit_test_worker_admin_tap_SOURCES = %D%/test_worker_admin.c %D%/worker_ask.h
+tests_unit_test_worker_admin_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_worker_admin_tap_LDADD = $(tests_unit_test_worker_tap_LDADD)
 tests_unit_test_fetch_encode_tap_SOURCES = %D%/test_fetch_encode.c
 tests_unit_test_fetch_encode_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_fetch_encode_tap_LDADD = $(tests_unit_test_worker_tap_LDADD)
-tests_unit_test_worker_tap_SOURCES = %D%/test_worker.c %D%/worker_env.h %D%/fake_image.h
+tests_unit_test_worker_tap_SOURCES = %D%/test_worker.c %D%/worker_env.h %D%/worker_ask.h %D%/fake_image.h
 tests_unit_test_worker_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_worker_tap_LDADD = $(WORKER_LIBS) $(PART_LIBS) src/ipc/libipc.a src/wire/libcodec.a \
 	src/wire/libwire.a $(CONF_LIBS) $(BASE_LIBS) $(CODEC_LIBS) $(CRITERION_LIBS)
