@@ -35,8 +35,9 @@ def folder(*names):
     return path
 
 
-def fetch(what, *cmd, cwd=None, env=None, seconds=900):
-    """Runs a client of a package registry or a compiler; the script ends with 77 when it cannot do its work."""
+def fetch(what, *cmd, cwd=None, env=None, seconds=900, ours=False):
+    """Runs a client of a package registry; the script ends with 77 when it cannot do its work. ours: it compiles
+    sources of this project, so its failure is ours."""
     print("+", " ".join(cmd), flush=True)
     try:
         r = subprocess.run(cmd, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
@@ -44,7 +45,10 @@ def fetch(what, *cmd, cwd=None, env=None, seconds=900):
     except subprocess.TimeoutExpired:
         skip(f"{what} cannot be had here: no answer in {seconds} s")
     if r.returncode:
-        print(r.stdout[-3000:])
+        print(r.stdout[-3000:], flush=True)
+        if ours:
+            print(f"not ok build: {what}", flush=True)
+            sys.exit(1)
         lines = [x for x in r.stdout.splitlines() if x.strip()]
         skip(f"{what} cannot be had here: {lines[-1].strip() if lines else 'status %d' % r.returncode}")
     return r.stdout
@@ -92,7 +96,9 @@ def go(name):
     for f in os.listdir(src):
         shutil.copy(os.path.join(src, f), where)
     program = os.path.join(where, name)
-    fetch(name, tool("go", "golang-go"), "build", "-mod=mod", "-o", program, ".", cwd=where)
+    env = {"GOFLAGS": "-mod=mod"}
+    fetch(name, tool("go", "golang-go"), "mod", "tidy", cwd=where, env=env)
+    fetch(name, "go", "build", "-o", program, ".", cwd=where, env=env, ours=True)
     return program
 
 
@@ -114,7 +120,8 @@ def client(*command, cwd=None, env=None, seconds=600, **settings):
     """Starts a cluster, runs the client program with its address as last argument, and ends the script."""
     sys.stdout.flush()
     boot = os.environ.get("BOOTSTRAP")
-    args = [x for k, v in {"group.initial.rebalance.delay.ms": "200", **settings}.items() for x in ("--set", f"{k}={v}")]
+    settings = {"group.initial.rebalance.delay.ms": "200", **settings}
+    args = [x for k, v in settings.items() for x in ("--set", f"{k}={v}")]
     cluster = None if boot else Cluster(*args).start()
     environ = {**os.environ, "PYTHONPATH": CLIENTS, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore",
                "MOLDAU_DATA": os.path.join(cluster.dir, "data") if cluster else "", **(env or {})}
