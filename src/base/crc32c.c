@@ -3,26 +3,12 @@
 
 #include <string.h>
 
-#define POLY 0x82f63b78u	/* Castagnoli, bit-reflected */
-
-/* One table entry is eight steps of the shift register, unrolled by the preprocessor: the table
- * is a constant, so that this library holds no writable data. */
-#define STEP(n) ((uint32_t)(n) >> 1 ^ ((uint32_t)(n) & 1 ? POLY : 0))
-#define T1(n) STEP(STEP(STEP(STEP(STEP(STEP(STEP(STEP(n))))))))
-#define T4(n) T1(n), T1((n) + 1), T1((n) + 2), T1((n) + 3)
-#define T16(n) T4(n), T4((n) + 4), T4((n) + 8), T4((n) + 12)
-#define T64(n) T16(n), T16((n) + 16), T16((n) + 32), T16((n) + 48)
-
-static const uint32_t table[256] = { T64(0), T64(64), T64(128), T64(192) };
+#define CRC_POLY 0x82f63b78u	/* Castagnoli, bit-reflected */
+#include "base/crc_table.h"
 
 uint32_t crc32c_table(uint32_t crc, const void *p, size_t n)
 {
-	const uint8_t *b = p;
-
-	crc = ~crc;
-	while (n--)
-		crc = crc >> 8 ^ table[(crc ^ *b++) & 0xff];
-	return ~crc;
+	return crc_by_table(crc, p, n);
 }
 
 #ifdef __x86_64__
@@ -189,7 +175,7 @@ static uint32_t multiply(uint32_t a, uint32_t b)
 	for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
 		if (a & bit)
 			r ^= b;
-		b = STEP(b);
+		b = CRC_STEP(b);
 	}
 	return r;
 }

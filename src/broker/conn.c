@@ -17,7 +17,8 @@
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
-struct req *req_new(struct worker *w)
+/* A request that did not come from a client (auto-creation); has no connection. */
+static struct req *req_new(struct worker *w)
 {
 	struct req *q = w->spare_reqs;
 

@@ -84,8 +84,6 @@ void conn_resume_all(struct worker *w);
 /* Closes when nothing is in processing, else after the answer. */
 void conn_drain(struct conn *c);
 
-/* A request that did not come from a client (auto-creation); has no connection. */
-struct req *req_new(struct worker *w);
 /* The body decoded into a zeroed object of `bytes` in the arena; NULL: it makes no sense and the
  * connection was closed (trap 6). */
 void *req_decode(struct req *q, const struct wire_type *type, size_t bytes);

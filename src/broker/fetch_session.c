@@ -290,11 +290,6 @@ void fetch_sessions_conn_gone(struct fetch_cache *c, const struct conn *conn)
 			s->owner = NULL;	/* may be pushed out from now on */
 }
 
-uint32_t fetch_sessions_n(const struct fetch_cache *c)
-{
-	return c->n;
-}
-
 void fetch_want_of(const struct fetch_request_fetch_topic *t, const struct fetch_request_fetch_partition *p,
 		   struct fetch_want *ret)
 {

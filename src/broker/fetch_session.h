@@ -61,7 +61,6 @@ int32_t fetch_session_make(struct fetch_cache *c, const struct conn *owner, bool
 /* Trap 48: this partition was served, others go first next time. */
 void fetch_session_to_tail(struct fetch_session *s, struct fetch_want *w);
 void fetch_sessions_conn_gone(struct fetch_cache *c, const struct conn *conn);
-uint32_t fetch_sessions_n(const struct fetch_cache *c);
 
 /* A partition of a request as a want; the strings stay the request's. */
 void fetch_want_of(const struct fetch_request_fetch_topic *t, const struct fetch_request_fetch_partition *p,

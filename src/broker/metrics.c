@@ -88,15 +88,20 @@ static void partitions(struct role_env *env, struct buf *b)
 		return;
 	part_counts(env->table, &c);
 	const struct { const char *name, *help; uint64_t v; } sums[] = {
-		{ "moldau_partition_lock_repairs_total", "Locks whose owner died; the record was repaired", c.lock_repairs },
-		{ "moldau_partition_torn_tails_total", "Files cut back to the committed end by a repair", c.torn_tails },
-		{ "moldau_partition_dropped_versions_total", "Uncommitted producer states dropped by a repair", c.dropped_versions },
+		{ "moldau_partition_lock_repairs_total", "Locks whose owner died; the record was repaired",
+		  c.lock_repairs },
+		{ "moldau_partition_torn_tails_total", "Files cut back to the committed end by a repair",
+		  c.torn_tails },
+		{ "moldau_partition_dropped_versions_total", "Uncommitted producer states dropped by a repair",
+		  c.dropped_versions },
 		{ "moldau_partition_duplicates_total", "Batches answered as duplicates", c.dedups },
 		{ "moldau_partition_appends_total", "Batches committed", c.appends },
 		{ "moldau_partition_append_bytes_total", "Bytes committed", c.append_bytes },
 		{ "moldau_partition_rebuilt_total", "Records rebuilt from their files", c.rebuilt },
-		{ "moldau_partition_long_files_total", "Files longer than committed without a death; must stay 0", c.long_files },
-		{ "moldau_partition_producers_evicted_total", "Live producers pushed out of the full slab", c.producers_evicted },
+		{ "moldau_partition_long_files_total", "Files longer than committed without a death; must stay 0",
+		  c.long_files },
+		{ "moldau_partition_producers_evicted_total", "Live producers pushed out of the full slab",
+		  c.producers_evicted },
 		{ "moldau_partition_lock_busy_total", "Appends that found the lock taken", c.busy },
 	};
 	for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++) {

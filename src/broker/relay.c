@@ -306,11 +306,6 @@ bool relay_own(struct relay *r, const uint8_t *frame, uint32_t len)
 	return r->up;
 }
 
-uint32_t relay_pending(const struct relay *r)
-{
-	return r->pending;
-}
-
 struct relay *relay_new(struct worker *w, const char *name)
 {
 	struct relay *r = mem_alloc(sizeof *r);

@@ -27,8 +27,6 @@ void relay_request(struct relay *r, struct req *q);
 bool relay_own(struct relay *r, const uint8_t *frame, uint32_t len);
 /* The coordinator process that owns the group of a request. */
 struct relay *relay_route(struct worker *w, struct req *q);
-/* Requests that wait for an answer. */
-uint32_t relay_pending(const struct relay *r);
 
 /* relay_error.c: answers with the API's own form of "the coordinator is not available" (15); false: this
  * API has no such answer. Finishes the request when it returns true. */

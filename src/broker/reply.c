@@ -37,7 +37,8 @@ void reply_add_file(struct reply *r, const struct part_range *range)
 	r->file_bytes += range->len;
 }
 
-uint64_t reply_bytes(const struct reply *r)
+/* Bytes on the wire, length word included. */
+static uint64_t reply_bytes(const struct reply *r)
 {
 	return r->buf.len + r->file_bytes;
 }

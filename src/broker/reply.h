@@ -38,8 +38,6 @@ struct reply {
 struct reply *reply_new(struct worker *w);
 /* The range follows what is in buf now; the reply gives it back to the partition. */
 void reply_add_file(struct reply *r, const struct part_range *range);
-/* Bytes on the wire, length word included. */
-uint64_t reply_bytes(const struct reply *r);
 /* Queues it; the caller has no reply any more. */
 void reply_send(struct reply *r, struct net_conn *nc);
 /* Nobody wants it any more. NULL is fine. */

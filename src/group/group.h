@@ -206,7 +206,6 @@ void offset_drop(struct group *g, struct str topic, int32_t partition);
 void offsets_free(struct group *g);
 /* Expiry (trap 74): leaves a write; true: there is more. */
 bool offsets_expire(struct shard *s);
-void offsets_all_gone(struct shard *s, const struct group *g);
 
 /* ---- classic.c ------------------------------------------------------------------------------ */
 

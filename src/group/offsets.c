@@ -92,7 +92,7 @@ void offsets_free(struct group *g)
 		topic_free(g, SMAP_OF(n, struct gtopic, by_name));
 }
 
-void offsets_all_gone(struct shard *s, const struct group *g)
+static void offsets_all_gone(struct shard *s, const struct group *g)
 {
 	for (struct smap_node *n = NULL; (n = smap_each(&g->topics, n)) != NULL;) {
 		const struct gtopic *t = SMAP_OF(n, struct gtopic, by_name);

@@ -260,17 +260,24 @@ int record_key(struct bytes key, struct record_key *ret)
 	}
 }
 
+/* A value's reader behind its version; both kinds of value have 0 .. 4, of which 4 is flexible. */
+static int open_value(struct bytes value, struct reader *ret, int16_t *ret_version)
+{
+	*ret = reader(value);
+	*ret_version = (int16_t)get(ret, 2);
+	ret->flexible = *ret_version >= 4;
+	return ret->bad || *ret_version < 0 ? E_BAD : *ret_version > 4 ? E_VERSION : OK;
+}
+
 int record_offset(struct bytes value, struct goffset *ret)
 {
-	struct reader r = reader(value);
-	int16_t version = (int16_t)get(&r, 2);
+	struct reader r;
+	int16_t version;
+	int err = open_value(value, &r, &version);
 
-	if (r.bad || version < 0)
-		return E_BAD;
-	if (version > 4)
-		return E_VERSION;
+	if (err)
+		return err;
 	*ret = (struct goffset){ .leader_epoch = -1, .expires_ms = -1 };
-	r.flexible = version >= 4;
 	ret->offset = (int64_t)get(&r, 8);
 	if (version >= 3)
 		ret->leader_epoch = (int32_t)get(&r, 4);
@@ -284,14 +291,12 @@ int record_offset(struct bytes value, struct goffset *ret)
 
 int record_group_open(struct bytes value, struct record_group *ret)
 {
-	struct reader r = reader(value);
-	int16_t version = (int16_t)get(&r, 2);
+	struct reader r;
+	int16_t version;
+	int err = open_value(value, &r, &version);
 
-	if (r.bad || version < 0)
-		return E_BAD;
-	if (version > 4)
-		return E_VERSION;
-	r.flexible = version >= 4;
+	if (err)
+		return err;
 	*ret = (struct record_group){ .version = version, .state_ms = -1 };
 	ret->protocol_type = get_text(&r);
 	ret->generation = (int32_t)get(&r, 4);

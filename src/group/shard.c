@@ -109,16 +109,6 @@ void shard_free(struct shard *s, int16_t error)
 	mem_free(s);
 }
 
-int32_t shard_partition(const struct shard *s)
-{
-	return s->partition;
-}
-
-int32_t shard_epoch(const struct shard *s)
-{
-	return s->epoch;
-}
-
 uint32_t shard_groups(const struct shard *s)
 {
 	return s->groups.n;

@@ -89,8 +89,6 @@ struct shard *shard_new(const struct shard_conf *conf, struct group_port *port, 
 			int32_t partition, int32_t leader_epoch);
 /* Parked calls, and the call of an outstanding write, are failed with `error`. */
 void shard_free(struct shard *s, int16_t error);
-int32_t shard_partition(const struct shard *s);
-int32_t shard_epoch(const struct shard *s);
 
 /* ---- loading ------------------------------------------------------------------------------- */
 

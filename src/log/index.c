@@ -13,7 +13,7 @@ static uint32_t entry_crc(uint64_t base, const uint8_t *p)
 	return crc32c(crc32c(0, &base, sizeof base), p, LOG_INDEX_ENTRY - 4);
 }
 
-void log_index_encode(const struct log_index_entry *e, uint64_t base, uint8_t ret[LOG_INDEX_ENTRY])
+static void encode(const struct log_index_entry *e, uint64_t base, uint8_t ret[LOG_INDEX_ENTRY])
 {
 	memcpy(ret, &e->rel, 4);
 	memcpy(ret + 4, &e->pos, 4);
@@ -48,7 +48,7 @@ int log_index_put(const struct log_replica *r, uint64_t base, uint32_t n,
 
 	if (err)
 		return err;
-	log_index_encode(e, base, b);
+	encode(e, base, b);
 	err = d->calls->pwritev(d, file, &v, 1, (uint64_t)n * LOG_INDEX_ENTRY);
 	log_files_put(r->files, handle);
 	return err;

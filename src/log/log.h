@@ -162,7 +162,6 @@ struct log_index_entry {
 	uint32_t nth;			/* results only: its number + 1; 0: no entry */
 };
 
-void log_index_encode(const struct log_index_entry *e, uint64_t base, uint8_t ret[LOG_INDEX_ENTRY]);
 /* Writes entry number n (0, 1, ...); what stood there and behind is no longer committed. */
 int log_index_put(const struct log_replica *r, uint64_t base, uint32_t n,
 		  const struct log_index_entry *e) MUST_CHECK;

@@ -116,12 +116,6 @@ struct loop_os *loop_os_new(void)
 	return l;
 }
 
-void loop_os_free(struct loop_os *l)
-{
-	event_base_free(l->base);
-	mem_free(l);
-}
-
 struct loop *loop_os_port(struct loop_os *l)
 {
 	return &l->loop;

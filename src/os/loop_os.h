@@ -15,7 +15,6 @@ struct event_base;
 struct loop_os;
 
 struct loop_os *loop_os_new(void);
-void loop_os_free(struct loop_os *l);
 struct loop *loop_os_port(struct loop_os *l);
 struct event_base *loop_os_base(struct loop_os *l);
 /* The doorbell: fd is this process' eventfd; on_wake runs when the bell has something. */

@@ -110,13 +110,3 @@ void shm_unmap(const void *mem, size_t bytes)
 {
 	munmap((void *)(uintptr_t)mem, bytes);
 }
-
-void shm_boot_id(char ret[40])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, ret, 36) : 0;
-
-	if (fd >= 0)
-		close(fd);
-	memset(ret + (n > 0 ? n : 0), 0, 40 - (size_t)(n > 0 ? n : 0));
-}

@@ -23,7 +23,5 @@ int shm_grow(int fd, uint64_t off, uint64_t len);
 int shm_write(const char *path, const void *p, size_t bytes);
 int shm_map_ro(const char *path, const void **ret_mem, size_t *ret_bytes);
 void shm_unmap(const void *mem, size_t bytes);
-/* The kernel's boot id, 0-terminated, at most 40 bytes. */
-void shm_boot_id(char ret[40]);
 
 #endif

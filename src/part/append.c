@@ -408,17 +408,17 @@ int part_append(struct part_table *t, uint32_t slot, const struct uuid *topic_id
 
 	must(n > 0 && n <= PART_BATCHES_MAX);
 	*ret = (struct part_appended){ .wake_mask = 0 };
-	if (!r || !part_online(r) || !part_is(r, topic_id))
+	if (!r || !part_is(r, topic_id))
 		return E_NOENT;
 	for (int i = 0; i < n; i++)
 		ids += v[i].producer_id >= 0;
 	part_stock(t, ids, &ret->wake_mask);
-	err = part_lock(t, slot, r, &held, &ret->wake_mask);
+	err = part_hold(t, slot, r, &held, &u.old, &ret->wake_mask);
 	if (err)
 		return err;
 	CRASH_POINT(locked);
 	err = E_NOENT;
-	if (!part_online(r) || !part_is(r, topic_id) || part_load(t, r, &u.old))
+	if (!part_is(r, topic_id))
 		goto out;
 	u.pub = u.old;
 	err = E_FENCED;

@@ -19,14 +19,9 @@ int part_synced(struct part_table *t, uint32_t slot, uint64_t gen, int64_t offse
 	int err;
 
 	*ret_wake = 0;
-	if (!r || !part_online(r))
-		return E_NOENT;
-	err = part_lock(t, slot, r, &held, ret_wake);
+	err = part_hold(t, slot, r, &held, &pub, ret_wake);
 	if (err)
 		return err;
-	err = E_NOENT;
-	if (!part_online(r) || part_load(t, r, &pub))
-		goto out;
 	err = E_FENCED;			/* what was synced may have been truncated since */
 	if (pub.w[W_GENERATION] != gen)
 		goto out;
@@ -54,17 +49,14 @@ int part_set_log_start(struct part_table *t, uint32_t slot, int64_t offset, uint
 {
 	struct part_record *r = part_record(t, slot);
 	struct lock_held *held;
+	struct part_pub pub;
 	int err;
 
 	*ret_wake = 0;
-	if (!r || !part_online(r))
-		return E_NOENT;
-	err = part_lock(t, slot, r, &held, ret_wake);
+	err = part_hold(t, slot, r, &held, &pub, ret_wake);
 	if (err)
 		return err;
-	if (!part_online(r)) {
-		err = E_NOENT;
-	} else if (offset < 0 || (uint64_t)offset > atomic_load(&r->high_watermark)) {
+	if (offset < 0 || (uint64_t)offset > atomic_load(&r->high_watermark)) {
 		err = E_RANGE;
 	} else {
 		if ((uint64_t)offset > atomic_load(&r->log_start))
@@ -137,19 +129,12 @@ int part_become_leader(struct part_table *t, uint32_t slot, int32_t epoch)
 	int err;
 
 	must(epoch >= 0);
-	if (!r || !part_online(r))
-		return E_NOENT;
-	err = part_lock(t, slot, r, &held, &wake);
+	err = part_hold(t, slot, r, &held, &pub, &wake);
 	if (err)
 		return err;
-	err = E_NOENT;
-	if (part_online(r) && !part_load(t, r, &pub)) {
-		int32_t now = (int32_t)(pub.w[W_EPOCH] >> 32);
+	int32_t now = (uint32_t)pub.w[W_EPOCH] == 0 ? -1 : (int32_t)(pub.w[W_EPOCH] >> 32);
 
-		if ((uint32_t)pub.w[W_EPOCH] == 0)
-			now = -1;
-		err = epoch < now ? E_FENCED : epoch == now ? OK : lead(t, slot, r, &pub, epoch);
-	}
+	err = epoch < now ? E_FENCED : epoch == now ? OK : lead(t, slot, r, &pub, epoch);
 	part_unlock(t, r, held, &wake);
 	return err;
 }
@@ -198,16 +183,13 @@ static int cut_place(struct part_table *t, uint32_t slot, struct part_record *r,
 	return OK;
 }
 
-static int truncate_locked(struct part_table *t, uint32_t slot, struct part_record *r, int32_t epoch,
-			   uint64_t offset)
+static int truncate_locked(struct part_table *t, uint32_t slot, struct part_record *r, struct part_pub pub,
+			   int32_t epoch, uint64_t offset)
 {
 	struct log_epoch *v = NULL;
-	struct part_pub pub;
 	uint32_t n = 0;
 	int err;
 
-	if (part_load(t, r, &pub))
-		return E_NOENT;
 	if (epoch < (int32_t)(pub.w[W_EPOCH] >> 32) && (uint32_t)pub.w[W_EPOCH] != 0)
 		return E_FENCED;
 	if (offset > pub.w[W_END] || offset < atomic_load(&r->local_log_start))
@@ -252,22 +234,20 @@ int part_truncate(struct part_table *t, uint32_t slot, int32_t epoch, int64_t of
 {
 	struct part_record *r = part_record(t, slot);
 	struct lock_held *held;
+	struct part_pub pub;
 	int err;
 
 	*ret_wake = 0;
-	if (!r || !part_online(r) || offset < 0)
-		return r && offset < 0 ? E_RANGE : E_NOENT;
-	err = part_lock(t, slot, r, &held, ret_wake);
+	if (r && offset < 0)
+		return E_RANGE;
+	err = part_hold(t, slot, r, &held, &pub, ret_wake);
 	if (err)
 		return err;
-	err = E_NOENT;
-	if (part_online(r)) {
-		err = truncate_locked(t, slot, r, epoch, (uint64_t)offset);
-		if (!err && part_slot_state(t, slot) == PART_OPENING)
-			err = part_recover_locked(t, slot, r, false);
-		if (err == E_IO || err == E_NOSPC)
-			part_fail(r);
-	}
+	err = truncate_locked(t, slot, r, pub, epoch, (uint64_t)offset);
+	if (!err && part_slot_state(t, slot) == PART_OPENING)
+		err = part_recover_locked(t, slot, r, false);
+	if (err == E_IO || err == E_NOSPC)
+		part_fail(r);
 	part_unlock(t, r, held, ret_wake);
 	*ret_wake |= part_wakes(r, true);
 	return err;

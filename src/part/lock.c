@@ -260,6 +260,21 @@ int part_lock(struct part_table *t, uint32_t slot, struct part_record *r, struct
 	return OK;
 }
 
+int part_hold(struct part_table *t, uint32_t slot, struct part_record *r, struct lock_held **ret,
+	      struct part_pub *ret_pub, uint64_t *wake)
+{
+	if (!r || !part_online(r))
+		return E_NOENT;
+	int err = part_lock(t, slot, r, ret, wake);
+
+	if (err)
+		return err;
+	if (part_online(r) && !part_load(t, r, ret_pub))
+		return OK;
+	part_unlock(t, r, *ret, wake);
+	return E_NOENT;
+}
+
 void part_unlock(struct part_table *t, struct part_record *r, struct lock_held *h, uint64_t *wake)
 {
 	CRASH_POINT(before_release);

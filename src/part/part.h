@@ -182,7 +182,6 @@ void part_unwait(struct part_table *t, uint32_t slot);
 /* The same for whoever waits for the log's end and not for the high watermark: the storage
  * process of partitions that must be synced (set once; woken at each commit), replica fetches. */
 void part_wait_end(struct part_table *t, uint32_t slot);
-void part_unwait_end(struct part_table *t, uint32_t slot);
 
 struct part_range {			/* whole batches in one segment file, for sendfile */
 	int file;			/* of the disk port; give back by part_range_release() */
@@ -251,7 +250,8 @@ void part_offline(struct part_table *t, uint32_t slot, uint64_t *ret_wake);
  * below `end` is durable; the caller runs fdatasync (DISK_SYNC) on each file and, when `dir`, one
  * DISK_SYNC_DIR of dir_path, all at once, then part_synced(t, slot, gen, end, ...) if all were OK
  * and part_offline() if one failed; in every case part_sync_end(). OK without `due`: nothing to do;
- * due with n_files = 0: only part_synced(), somebody died in the middle of it. More than PART_SYNC_FILES segments: the job covers the oldest, and begin() again after it.
+ * due with n_files = 0: only part_synced(), somebody died in the middle of it. More than
+ * PART_SYNC_FILES segments: the job covers the oldest, and begin() again after it.
  */
 struct part_sync {
 	uint64_t gen;

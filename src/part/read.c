@@ -85,11 +85,6 @@ void part_wait_end(struct part_table *t, uint32_t slot)
 	set_bit(t, slot, true, true);
 }
 
-void part_unwait_end(struct part_table *t, uint32_t slot)
-{
-	set_bit(t, slot, true, false);
-}
-
 /* ---- finding a place -------------------------------------------------------------------------- */
 
 struct place {				/* one segment as a reader may see it */

@@ -96,16 +96,12 @@ int part_roll_if_due(struct part_table *t, uint32_t slot, const struct part_conf
 	part_peek(r, &pub, &c);
 	if (!part_roll_due(&pub, conf, slot, 0, 0, now_ms))
 		return OK;
-	err = part_lock(t, slot, r, &held, ret_wake);
+	err = part_hold(t, slot, r, &held, &pub, ret_wake);
 	if (err)
 		return err;
-	err = E_NOENT;
-	if (part_online(r) && !part_load(t, r, &pub)) {
-		err = OK;
-		if (part_roll_due(&pub, conf, slot, 0, 0, now_ms)) {
-			err = part_roll(t, slot, r, &pub, now_ms);
-			*ret_wake |= atomic_load(&r->wait_end);
-		}
+	if (part_roll_due(&pub, conf, slot, 0, 0, now_ms)) {
+		err = part_roll(t, slot, r, &pub, now_ms);
+		*ret_wake |= atomic_load(&r->wait_end);
 	}
 	part_unlock(t, r, held, ret_wake);
 	return err;
@@ -288,15 +284,11 @@ int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *con
 	int err;
 
 	*ret_wake = 0;
-	if (!r || !part_online(r))
-		return E_NOENT;
-	err = part_lock(t, slot, r, &held, ret_wake);
+	err = part_hold(t, slot, r, &held, &k.pub, ret_wake);
 	if (err)
 		return err;
-	err = !part_online(r) || part_load(t, r, &k.pub) ? E_NOENT : OK;
 	k.lr = part_files(t, slot, r);
-	if (!err)
-		err = roll_old(&k);
+	err = roll_old(&k);
 	if (!err && conf->max_producer_age_ms > 0)
 		(void)part_producers_expire(t, slot, r, now_ms - conf->max_producer_age_ms, EXPIRE_MAX);
 	part_unlock(t, r, held, ret_wake);
@@ -391,13 +383,12 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 	struct lock_held *held;
 	uint64_t wake = 0, c;
 	uint32_t at, steps = 0, all = atomic_load(&t->h->producers_grown);
-	int err = part_lock(t, slot, r, &held, &wake);
+	int err = part_hold(t, slot, r, &held, ret_pub, &wake);
 
 	if (err)
 		return err;
-	err = !part_online(r) || part_load(t, r, ret_pub) ? E_NOENT : OK;
 	c = atomic_load(&r->commit);
-	for (at = r->producers; !err && at != 0 && at <= all && steps++ < all;) {
+	for (at = r->producers; at != 0 && at <= all && steps++ < all;) {
 		struct part_producer *p = part_producer_at(t, at - 1);
 		struct part_producer_version *v = part_version(p, c);
 
@@ -406,7 +397,7 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 		at = p->next;
 	}
 	part_unlock(t, r, held, &wake);
-	return err;
+	return OK;
 }
 
 /* Gives the written snapshot of `was` its name. E_FENCED: it is one of a log that was cut since. */
@@ -416,13 +407,12 @@ static int name_snapshot(struct part_table *t, uint32_t slot, struct part_record
 	struct lock_held *held;
 	struct part_pub pub;
 	uint64_t wake = 0;
-	int err = part_lock(t, slot, r, &held, &wake);
+	int err = part_hold(t, slot, r, &held, &pub, &wake);
 
 	if (err)
 		return err;
 	err = E_FENCED;
-	if (part_online(r) && !part_load(t, r, &pub) &&
-	    (pub.w[W_GENERATION] == was->w[W_GENERATION] || mutant(SNAPSHOT_OUTLIVES_CUT))) {
+	if (pub.w[W_GENERATION] == was->w[W_GENERATION] || mutant(SNAPSHOT_OUTLIVES_CUT)) {
 		err = part_snapshot_name(t, folder, (int64_t)was->w[W_END]);
 		CRASH_POINT(snapshot_named);
 		if (!err) {

@@ -82,6 +82,10 @@ uint8_t *part_scan_buffer(struct part_table *t);
  * E_DAMAGED: the lock is lost for good. *wake |= whoever a repair has to wake. */
 int part_lock(struct part_table *t, uint32_t slot, struct part_record *r, struct lock_held **ret,
 	      uint64_t *wake) MUST_CHECK;
+/* part_lock() of a replica that is ONLINE, with its state. On an error nothing is held: E_NOENT also
+ * when the state failed its checks, E_AGAIN, E_DAMAGED. r may be NULL. */
+int part_hold(struct part_table *t, uint32_t slot, struct part_record *r, struct lock_held **ret,
+	      struct part_pub *ret_pub, uint64_t *wake) MUST_CHECK;
 /* Releases, then *wake |= whoever parked on the lock. */
 void part_unlock(struct part_table *t, struct part_record *r, struct lock_held *h, uint64_t *wake);
 

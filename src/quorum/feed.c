@@ -35,8 +35,10 @@ void feed_add(struct feed *f, int64_t zxid, const struct coord_change *v, uint32
 
 	if (n == 0)
 		return;
-	for (uint32_t i = 0; i < n; i++)
-		bytes += (size_t)v[i].path.len + (v[i].node && v[i].node->value_len > 0 ? (size_t)v[i].node->value_len : 0);
+	for (uint32_t i = 0; i < n; i++) {
+		bytes += (size_t)v[i].path.len;
+		bytes += v[i].node && v[i].node->value_len > 0 ? (size_t)v[i].node->value_len : 0;
+	}
 	if (f->next - f->first == f->cap) {
 		struct feed_entry *ring = mem_alloc(f->cap * 2 * sizeof *ring);
 
@@ -53,7 +55,8 @@ void feed_add(struct feed *f, int64_t zxid, const struct coord_change *v, uint32
 		const struct znode *z = v[i].node;
 
 		memcpy(at, v[i].path.p, (size_t)v[i].path.len);
-		c[i] = (struct feed_change){ .deleted = v[i].deleted, .path = { at, v[i].path.len }, .value = BYTES_NULL };
+		c[i] = (struct feed_change){ .deleted = v[i].deleted, .path = { at, v[i].path.len },
+					     .value = BYTES_NULL };
 		at += v[i].path.len;
 		if (!z)
 			continue;

@@ -12,7 +12,8 @@
 
 #define SEGMENT_FILE_MAX (256u << 20)
 
-int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap)
+/* OK, E_SHORT, E_CRC: no whole, good entry at p. *ret_gap: index - durable index of its time. */
+static int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap)
 {
 	if (len < RLOG_ENTRY_HEAD)
 		return E_SHORT;
@@ -31,7 +32,7 @@ int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint6
 	return OK;
 }
 
-int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
+static int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
 {
 	if (memcmp(p, magic, 4) != 0 || be32_get(p + 60) != crc32c(0, p, 60))
 		return E_CRC;

@@ -14,7 +14,7 @@
 
 /* [0] crc of the rest and the payload [4] payload bytes [8] index [16] term [24] zxid [32] type
  * [34] version [36] index - durable index when it was written */
-void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
+static void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
 {
 	uint8_t *p = buf_room(b, RLOG_ENTRY_HEAD + (size_t)e->len);
 	uint64_t gap = e->index - durable;
@@ -34,7 +34,7 @@ void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
 
 /* [0] magic [4] format [6] 0 [8] node id [12] bytes of the image [16] cluster id, 22 characters
  * [38] first index, index or vote [46] term [54] zxid, 48 bits [60] crc of the 60 bytes before */
-void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64_t first, uint64_t term,
+static void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64_t first, uint64_t term,
 		   int64_t zxid, uint64_t len)
 {
 	memset(p, 0, RLOG_SEGMENT_HEAD);

@@ -115,13 +115,7 @@ void rlog_snapshot(struct rlog *l, uint64_t index, uint64_t term, int64_t zxid, 
 bool rlog_snapshot_turn(struct rlog *l);
 
 /* For recovery and rlog.c. */
-void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable);
-/* OK, E_SHORT, E_CRC: no whole, good entry at p. *ret_gap: index - durable index of its time. */
-int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap);
 int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t why_cap);
 void rlog_seg_add(struct rlog *l, uint64_t first);
-void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64_t first, uint64_t term,
-		   int64_t zxid, uint64_t len);
-int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4]);
 
 #endif

@@ -169,7 +169,8 @@ static int refill(struct walk *w)
 	return OK;
 }
 
-uint64_t walk_pos(const struct walk *w)
+/* Plain bytes read. */
+static uint64_t walk_pos(const struct walk *w)
 {
 	return w->before + (uint64_t)(w->p - w->start);
 }
@@ -320,7 +321,7 @@ int walk_next(struct walk *w, struct walk_record *r)
 }
 
 /* Nothing may follow the last record. */
-int walk_end(struct walk *w)
+static int walk_end(struct walk *w)
 {
 	if (w->p < w->end)
 		return E_BAD;

@@ -34,10 +34,6 @@ void walk_close(struct walk *w);
 /* OK; E_NOENT: header's count reached; E_BAD; E_RANGE: a compressed record above record_max;
  * E_LIMIT: above plain_max or the port's memory. */
 int walk_next(struct walk *w, struct walk_record *r) MUST_CHECK;
-/* OK: the plain bytes end with the last record; else E_BAD or E_LIMIT. */
-int walk_end(struct walk *w) MUST_CHECK;
-/* Plain bytes read. */
-uint64_t walk_pos(const struct walk *w);
 
 /* All of a compressed stream to out (reset first). E_LIMIT: above out->max; else errors of the port. */
 int batch_unpack(struct batch_port *port, unsigned codec, const uint8_t *src, size_t len,

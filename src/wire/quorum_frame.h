@@ -16,7 +16,8 @@ enum qf_type {
 	 *  -> [1, id, err, protocol, cluster_id, session, password, timeout_ms, zxid] */
 	QF_HELLO = 1,
 	QF_BEAT,	/* [2, id] -> [2, id, err, zxid of the feed: all changes up to it were pushed] */
-	QF_MULTI,	/* [3, id, [[kind, flags, path, value, version]...]] -> [3, id, err, zxid, [[err, path, version]...]] */
+	/* [3, id, [[kind, flags, path, value, version]...]] -> [3, id, err, zxid, [[err, path, version]...]] */
+	QF_MULTI,
 	QF_GET,		/* [4, id, path, children] -> [4, id, err, zxid, [node...]] */
 	QF_SUBSCRIBE,	/* [5, id, [prefix...], from_zxid] -> [5, id, err, zxid] */
 	QF_CLOSE,	/* [6, id] -> [6, id, err]: ends the session */

@@ -361,7 +361,8 @@ int dev_cores(struct dev_cluster *d)
 	FILE *f;
 	int n = -1;
 
-	snprintf(cmd, sizeof cmd, "find '%s' . -maxdepth 4 -type f \\( -name core -o -name 'core.[0-9]*' \\) | wc -l", d->dir);
+	snprintf(cmd, sizeof cmd, "find '%s' . -maxdepth 4 -type f \\( -name core -o -name 'core.[0-9]*' \\) | wc -l",
+		 d->dir);
 	f = popen(cmd, "r");
 	if (!f || fscanf(f, "%d", &n) != 1)
 		n = -1;

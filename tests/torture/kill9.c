@@ -389,7 +389,8 @@ static void check_metrics(void)
 	for (int t = 0; t < TARGETS; t++)
 		kills += G.killed[t];
 	if (kills < GOOD_KILLS || load_stats(G.load)->acks < GOOD_ACKS || repairs <= 0 || torn <= 0 || duplicates <= 0)
-		violation("not a good run: wanted 500 kills, 5 M acknowledgements, repairs, torn tails, duplicates", kills);
+		violation("not a good run: wanted 500 kills, 5 M acknowledgements, repairs, torn tails, duplicates",
+			  kills);
 }
 
 /* ---- the run ---------------------------------------------------------------------------------- */
@@ -428,8 +429,8 @@ static void choose_programs(const char *self)
 	snprintf(at, sizeof at, "%s/kill9-bin.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(at))
 		cannot("no temporary folder");
-	snprintf(cmd, sizeof cmd, "cp '%s/moldau' '%s/moldau-quorum' '%s/' && cp '%s/tests/torture/moldau-broker-mutant' "
-		 "'%s/moldau-broker'", G.d.bin, G.d.bin, at, G.d.bin, at);
+	snprintf(cmd, sizeof cmd, "cp '%s/moldau' '%s/moldau-quorum' '%s/' && "
+		 "cp '%s/tests/torture/moldau-broker-mutant' '%s/moldau-broker'", G.d.bin, G.d.bin, at, G.d.bin, at);
 	if (system(cmd) != 0)
 		cannot("the programs could not be copied; run make check TESTS= first");
 	snprintf(G.d.bin, sizeof G.d.bin, "%s", at);

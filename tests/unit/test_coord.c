@@ -37,7 +37,8 @@ static struct coord_result multi(struct coord *c, int64_t session, const struct 
 static struct coord_op op(enum coord_op_kind k, const char *path, const char *value, int32_t version, unsigned flags)
 {
 	return (struct coord_op){ k, flags, str_of(path),
-				  value ? (struct bytes){ (const uint8_t *)value, (int32_t)strlen(value) } : BYTES_NULL, version };
+				  value ? (struct bytes){ (const uint8_t *)value, (int32_t)strlen(value) } : BYTES_NULL,
+				  version };
 }
 
 static int one(struct coord *c, int64_t s, enum coord_op_kind k, const char *path, const char *value, int32_t version)
@@ -178,7 +179,8 @@ Test(coord, ephemerals_end_with_their_session)
 {
 	struct coord *c = coord_new();
 	int64_t s = open_session(c), t = open_session(c);
-	struct coord_op v[] = { op(COORD_CREATE, "/e1", "x", -1, COORD_EPHEMERAL), op(COORD_CREATE, "/e2", "x", -1, COORD_EPHEMERAL) };
+	struct coord_op v[] = { op(COORD_CREATE, "/e1", "x", -1, COORD_EPHEMERAL),
+				op(COORD_CREATE, "/e2", "x", -1, COORD_EPHEMERAL) };
 
 	cr_assert_eq(multi(c, s, v, 2).err, OK);
 	same_after_reload(c);
@@ -268,7 +270,8 @@ static void random_run(uint64_t seed)
 
 		before = m;
 		for (uint32_t k = 0; k < n; k++) {
-			int i = (int)rng_below(&r, 20), version = (int)rng_below(&r, 4) - 1, x = (int)rng_below(&r, 1000);
+			int i = (int)rng_below(&r, 20), version = (int)rng_below(&r, 4) - 1;
+			int x = (int)rng_below(&r, 1000);
 			enum coord_op_kind kind = (enum coord_op_kind)(1 + rng_below(&r, 4));
 			bool eph = kind == COORD_CREATE && rng_below(&r, 4) == 0;
 
@@ -283,7 +286,8 @@ static void random_run(uint64_t seed)
 		if (err)
 			m = before;
 		struct coord_result res = multi(c, s, v, n);
-		cr_assert_eq(res.err, err, "seed %llu step %d: %s, not %s", (unsigned long long)seed, step, err_name(res.err), err_name(err));
+		cr_assert_eq(res.err, err, "seed %llu step %d: %s, not %s", (unsigned long long)seed, step,
+			     err_name(res.err), err_name(err));
 		if (err)
 			cr_assert_eq(res.ops[failed].err, err);
 		if (rng_below(&r, 50) == 0) {

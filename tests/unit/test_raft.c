@@ -49,7 +49,9 @@ static void send(struct world *w, const struct raft_msg *m)
 			p->m = *m;
 			p->at_ms = w->now + 1 + rng_below(&w->rng, rng_below(&w->rng, 10) ? 5 : 200);
 			for (uint32_t k = 0; m->type == RAFT_APPEND && k < m->n; k++)
-				p->v[k] = (struct raft_entry){ m->index + 1 + k, w->node[m->from].terms[m->index + 1 + k], RAFT_DATA, NULL };
+				p->v[k] = (struct raft_entry){ m->index + 1 + k,
+							       w->node[m->from].terms[m->index + 1 + k],
+							       RAFT_DATA, NULL };
 			break;
 		}
 	}
@@ -84,7 +86,8 @@ static void step(struct world *w, uint32_t i, struct raft_event ev)
 	if (fx.role_changed && s->r.role == RAFT_LEADER) {
 		w->elections++;
 		cr_assert_lt(s->r.term, 1024);
-		cr_assert(w->leader_of[s->r.term] == 0 || w->leader_of[s->r.term] == i + 1, "R1: two leaders in a term");
+		cr_assert(w->leader_of[s->r.term] == 0 || w->leader_of[s->r.term] == i + 1,
+			  "R1: two leaders in a term");
 		w->leader_of[s->r.term] = i + 1;
 	}
 	for (; fx.commit > s->commit; s->commit++) {	/* state machine safety */
@@ -136,7 +139,8 @@ static void tick(struct world *w)
 
 		if (s->durable < s->last && rng_below(&w->rng, 4) == 0) {
 			s->durable = s->last;
-			step(w, i, (struct raft_event){ .type = RAFT_EV_DURABLE, .index = s->last, .term = s->terms[s->last] });
+			step(w, i, (struct raft_event){ .type = RAFT_EV_DURABLE, .index = s->last,
+							.term = s->terms[s->last] });
 		}
 		if (s->r.role == RAFT_LEADER && s->last < LOG_MAX - 100 && rng_below(&w->rng, 40) == 0) {
 			struct raft_entry e = { .type = RAFT_DATA };
@@ -202,7 +206,8 @@ static void agree(uint32_t n, uint64_t seeds)
 		uint64_t before = w->max_commit;
 		for (int t = 0; t < 3000; t++)
 			tick(w);
-		cr_assert_gt(w->max_commit, before, "seed %llu: nothing was committed after the faults ended", (unsigned long long)seed);
+		cr_assert_gt(w->max_commit, before, "seed %llu: nothing was committed after the faults ended",
+			     (unsigned long long)seed);
 		elections += w->elections;
 		truncated += w->truncated;
 		world_free(w);

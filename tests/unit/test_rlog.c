@@ -123,7 +123,8 @@ static void add(struct world *w, uint32_t len)
 	uint64_t i = ++w->last;
 
 	memset(p, byte_of(i), sizeof p);
-	rlog_append(&w->log, &(struct rlog_entry){ .index = i, .term = w->term, .zxid = (int64_t)i, .type = 2, .version = 1,
+	rlog_append(&w->log, &(struct rlog_entry){ .index = i, .term = w->term, .zxid = (int64_t)i, .type = 2,
+						   .version = 1,
 						   .p = p, .len = len });
 }
 
@@ -210,7 +211,8 @@ Test(rlog, foreign_folder_names_both)
 	cr_expect_eq(rlog_open(&w.log, &w.disk.disk, "/q", other, true, 1, &loader, &events, &w, why, 300), E_FOREIGN);
 	cr_expect(strstr(why, "AAAAAAAAAAAAAAAAAAAAAA") && strstr(why, "BBBBBBBBBBBBBBBBBBBBBB"), "%s", why);
 	rlog_close(&w.log);
-	cr_expect_eq(rlog_open(&w.log, &w.disk.disk, "/q", w.cluster, false, 2, &loader, &events, &w, why, 300), E_FOREIGN);
+	cr_expect_eq(rlog_open(&w.log, &w.disk.disk, "/q", w.cluster, false, 2, &loader, &events, &w, why, 300),
+		     E_FOREIGN);
 	end(&w);
 }
 
