@@ -66,6 +66,9 @@ struct net_calls {
 	int (*send_fd)(struct net_conn *c, int fd, const void *frame, uint32_t len);
 	/* Takes the descriptor that came with the frame being delivered, or -1. */
 	int (*take_fd)(struct net_conn *c);
+	/* A duplicate of an open connection's descriptor, the caller's: who holds it keeps the connection open
+	 * beyond our death. < 0: the port has none (simulator). */
+	int (*dup_fd)(struct net_conn *c);
 	void (*mute)(struct net_conn *c);
 	void (*unmute)(struct net_conn *c);
 	void (*close)(struct net_conn *c);		/* after what is queued has left */

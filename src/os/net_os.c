@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -469,6 +470,7 @@ static int turn_end(void *ctx)
 {
 	struct net_os *n = ctx;
 	struct net_conn *todo = n->turn;
+	bool delivered = false;
 
 	n->turn = NULL;
 	while (todo) {
@@ -487,6 +489,7 @@ static int turn_end(void *ctx)
 
 			c->ahead = NULL;
 			c->ahead_len = 0;
+			delivered = true;
 			if (!feed(c, &p, &left) && c->state == OPEN)
 				stash(c, p, left);
 			mem_free(mem);
@@ -500,7 +503,8 @@ static int turn_end(void *ctx)
 			conn_free(c);
 		}
 	}
-	return n->turn != NULL;
+	/* What was delivered now is looked at by the turn hooks of the next turn: it must not wait for an event. */
+	return delivered || n->turn != NULL;
 }
 
 /* ---- the port ---- */
@@ -670,6 +674,11 @@ static int n_take_fd(struct net_conn *c)
 	return fd;
 }
 
+static int n_dup_fd(struct net_conn *c)
+{
+	return c->state == OPEN ? fcntl(c->fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
 static void n_mute(struct net_conn *c)
 {
 	c->muted = true;
@@ -713,7 +722,7 @@ static const char *n_peer(struct net_conn *c)
 
 static const struct net_calls calls = {
 	.adopt = n_adopt, .connect = n_connect, .send = n_send, .send_fd = n_send_fd,
-	.take_fd = n_take_fd, .mute = n_mute, .unmute = n_unmute, .close = n_close,
+	.take_fd = n_take_fd, .dup_fd = n_dup_fd, .mute = n_mute, .unmute = n_unmute, .close = n_close,
 	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .frame_free = frame_free,
 };
 
