@@ -4,7 +4,8 @@
  * Watches two children and starts each again when it ends. Says "ready" once a Metadata request
  * over the Kafka port is answered. Children die with this process (PR_SET_PDEATHSIG), however it
  * ends; each leads a process group, so that what a killed supervisor leaves is gone before the
- * next one starts. Keeps no data of its own but DIR/quorum.port.
+ * next one starts. Keeps no data of its own but DIR/quorum.port; tells the broker's /metrics how often the
+ * quorum was started again, by a file in the run folder.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,10 +35,11 @@
 #define FAST_MAX 5		/* so many in a row before we were ready: give up */
 #define BROKER_STOP_MS 30000	/* the supervisor escalates itself; then it is killed */
 #define QUORUM_STOP_MS 10000
-#define PROBE_MS 20		/* between two questions whether the broker answers */
+#define PROBE_MS 5		/* between two questions whether the broker answers */
+#define UNFIT 3			/* moldau-broker(8): data of another broker, cluster or release */
 
 struct child {
-	const char *name;
+	const char *name, *role;
 	char *argv[ARGS_MAX];
 	int argc;
 	pid_t pid;			/* 0: not running */
@@ -45,6 +47,7 @@ struct child {
 	uint64_t start_at_ms;		/* when not running */
 	int fast;			/* short lives in a row */
 	int status;
+	unsigned restarts;
 };
 
 struct dev {
@@ -52,7 +55,7 @@ struct dev {
 	char dir[PATH_MAX], run_dir[TEXT_MAX];
 	int port, quorum_port;
 	int sig_fd;
-	bool ready;
+	bool ready, stopping;
 };
 
 static uint64_t now_ms(void)
@@ -120,9 +123,52 @@ static void start(struct child *c)
 	setpgid(c->pid, c->pid);	/* both sides: whoever comes first */
 }
 
-static void ended(struct child *c, int status)
+/* It said that starting it again will not help: command line, settings, foreign data. */
+static bool unfit(const struct child *c, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+
+	return code == CLI_USAGE || code == 127 || (code == UNFIT && strcmp(c->role, "supervisor") == 0);
+}
+
+/* The same words as the supervisor's about its children: who counts deaths reads one form. */
+static void tell(const struct child *c, pid_t pid, int status)
+{
+	struct timespec t;
+	struct tm tm;
+	char at[32];
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	gmtime_r(&t.tv_sec, &tm);
+	strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", &tm);
+	fprintf(stderr, 
+		"%s.%03ldZ warn role=dev msg=\"a process ended and is replaced\" detail=\"%s-0 pid %d %s %d\"\n",
+		at, t.tv_nsec / 1000000, c->role, (int)pid, WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static void count_quorum(const struct dev *d)
+{
+	char path[TEXT_MAX + 32];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/quorum.restarts", d->run_dir);
+	f = fopen(path, "we");
+	if (f != NULL) {
+		fprintf(f, "%u\n", d->quorum.restarts);
+		fclose(f);
+	}
+}
+
+static void ended(struct dev *d, struct child *c, int status)
 {
 	uint64_t now = now_ms();
+
+	if (d->ready && !d->stopping && !unfit(c, status)) {
+		tell(c, c->pid, status);
+		c->restarts++;
+		count_quorum(d);
+	}
 
 	/* What a killed supervisor leaves must not hold the port or the tables any longer. */
 	kill(-c->pid, SIGKILL);
@@ -139,9 +185,9 @@ static void reap(struct dev *d)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == d->quorum.pid)
-			ended(&d->quorum, status);
+			ended(d, &d->quorum, status);
 		else if (pid == d->broker.pid)
-			ended(&d->broker, status);
+			ended(d, &d->broker, status);
 		/* Others are orphans of a killed supervisor: we are their reaper. */
 	}
 }
@@ -151,15 +197,15 @@ static bool keep_up(struct dev *d, struct child *c)
 {
 	if (c->pid != 0 || now_ms() < c->start_at_ms)
 		return true;
-	if (!d->ready && (c->fast >= FAST_MAX ||
-			  (c->started_ms != 0 && WIFEXITED(c->status) &&
-			   (WEXITSTATUS(c->status) == CLI_USAGE || WEXITSTATUS(c->status) == 127)))) {
+	if (c->started_ms != 0 && (unfit(c, c->status) || (!d->ready && c->fast >= FAST_MAX) ||
+				   (!d->ready && c == &d->broker && WIFEXITED(c->status)))) {
 		char why[64];
 
 		snprintf(why, sizeof why, "%s %s %d", c->name,
 			 WIFEXITED(c->status) ? "ended with status" : "was ended by signal",
 			 WIFEXITED(c->status) ? WEXITSTATUS(c->status) : WTERMSIG(c->status));
-		cli_error("the cluster could not be started", why, "its messages are above");
+		cli_error(d->ready ? "the cluster cannot go on" : "the cluster could not be started", why,
+			  "its messages are above");
 		return false;
 	}
 	start(c);
@@ -335,6 +381,8 @@ static bool command_lines(struct dev *d, const struct cli *c)
 
 	d->quorum.name = "moldau-quorum";
 	d->broker.name = "moldau-broker";
+	d->quorum.role = "quorum";
+	d->broker.role = "supervisor";
 	if (!find_program(d->quorum.name, program, sizeof program))
 		return false;
 	arg(&d->quorum, "%s", program);
@@ -452,6 +500,7 @@ int cmd_dev(int argc, char **argv)
 	};
 	struct dev d = { .sig_fd = -1 };
 	struct cli c;
+	char path[TEXT_MAX + 32];
 	int free_port, status;
 
 	if (!cli_parse(&c, "moldau dev",
@@ -470,9 +519,13 @@ int cmd_dev(int argc, char **argv)
 	}
 	if (!choose_quorum_port(&d) || !command_lines(&d, &c) || !take_signals(&d))
 		return CLI_FAILED;
+	count_quorum(&d);
 	status = watch(&d);
+	d.stopping = true;
 	stop(&d, &d.broker, BROKER_STOP_MS);
 	stop(&d, &d.quorum, QUORUM_STOP_MS);
+	snprintf(path, sizeof path, "%s/quorum.restarts", d.run_dir);
+	unlink(path);
 	if (rmdir(d.run_dir) != 0 && errno != ENOTEMPTY && errno != ENOENT)
 		cli_error("the run folder stays", d.run_dir, strerror(errno));
 	return status;

@@ -494,6 +494,18 @@ int conf_parse(struct conf *c, const char *file, const char *text, size_t len, c
 	return rc;
 }
 
+void conf_dump(const struct conf *c, struct buf *b)
+{
+	for (uint32_t i = 0; i < conf_defs_n; i++) {
+		if (!c->value[i])
+			continue;
+		buf_put(b, conf_defs[i].name, strlen(conf_defs[i].name));
+		buf_put(b, "=", 1);
+		buf_put(b, c->value[i], strlen(c->value[i]));
+		buf_put(b, "\n", 1);
+	}
+}
+
 static uint32_t idx_of(const char *name)
 {
 	const struct conf_def *d = conf_def(str_of(name));

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -72,6 +73,9 @@ int conf_parse(struct conf *c, const char *file, const char *text, size_t len, c
 	       void (*on_warning)(void *ctx, const char *msg), void *ctx);
 /* Rules between settings; OK or E_BAD with err. Call after the last conf_set(). */
 int conf_check(const struct conf *c, char *err);
+
+/* What was set, as a properties file. */
+void conf_dump(const struct conf *c, struct buf *b);
 
 /* By name; a name that is not in the table is a programmer's error. Unset numbers are -1. */
 int64_t conf_int(const struct conf *c, const char *name);

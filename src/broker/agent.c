@@ -11,14 +11,14 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "broker/super.h"
 #include "log/log.h"
 #include "wire/mp.h"
 
 #define TICK_US 200000
 #define SOON_US 1000
-#define REOPEN_US 200000
+#define REOPEN_US 200000		/* at least so long between two new sessions */
 #define SETTLE_US 500000		/* an image waits this long for its new partitions to serve */
-#define WORKER_SILENT_MS 3000
 #define IMAGE_MAX (UINT64_C(1) << 30)
 #define ADDRESSES_MAX 16
 #define LOG_INFO 1
@@ -36,13 +36,14 @@ uint64_t agent_now_us(const struct agent *a)
 	return a->env->clock->mono_us(a->env->clock);
 }
 
-static void fail(struct agent *a, const char *msg, const char *detail, const char *hint)
+/* Ends this process, and the broker when starting again would not help (`why`, enum super_status). */
+static void fail(struct agent *a, enum super_status why, const char *msg, const char *detail, const char *hint)
 {
 	if (a->failed)
 		return;
 	a->failed = true;
 	agent_log(a, LOG_ERROR, msg, detail, hint);
-	a->env->loop->calls->stop(a->env->loop, 1);
+	a->env->loop->calls->stop(a->env->loop, why);
 }
 
 static void timer(struct agent *a, struct loop_timer *t, uint64_t us)
@@ -83,12 +84,13 @@ static bool foreign(struct agent *a, const char *what, struct str ours, struct s
 	text_str(&t, theirs);
 	text_add(&t, "; of this broker: ");
 	text_str(&t, ours);
-	fail(a, "the log folder belongs to another broker or cluster", line,
+	fail(a, SUPER_UNFIT, "the log folder belongs to another broker or cluster", line,
 	     "Point log.dirs to this broker's own folder.");
 	return false;
 }
 
-/* meta.properties is ours, or is made; the table is opened. cluster null: the one on disk. */
+/* meta.properties is ours, or is made; the table is opened. cluster null: the quorum was not heard yet, so
+ * nothing is written and only a table that is there already is taken. */
 static bool open_storage(struct agent *a, const struct uuid *cluster)
 {
 	struct role_env *env = a->env;
@@ -96,7 +98,6 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 	struct part_id id = { .node_id = env->node_id };
 	int rc = log_dir_meta_read(env->disk, env->log_dir, &meta);
 	char x[UUID_TEXT + 1], y[UUID_TEXT + 1];
-	bool fresh;
 
 	if (a->table_open || (rc == E_NOENT && !cluster))
 		return a->table_open;
@@ -106,8 +107,15 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 		(void)env->disk->calls->mkdir(env->disk, env->log_dir);
 		rc = log_dir_meta_write(env->disk, env->log_dir, &meta);
 	}
+	if (rc == E_VERSION || rc == E_BAD) {
+		fail(a, SUPER_UNFIT, rc == E_VERSION ? "a newer release wrote the log folder" :
+		     "meta.properties of the log folder makes no sense", env->log_dir,
+		     rc == E_VERSION ? "Use that release, or point log.dirs to this broker's own folder." :
+		     "Bring it back from a backup, or point log.dirs to another folder.");
+		return false;
+	}
 	if (rc != OK) {
-		fail(a, "cannot read or write meta.properties", err_text(rc), env->log_dir);
+		fail(a, SUPER_DENIED, "cannot read or write meta.properties", err_text(rc), env->log_dir);
 		return false;
 	}
 	if (meta.node_id != env->node_id) {
@@ -117,22 +125,28 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 		text_i64(&u, meta.node_id);
 		return foreign(a, "node.id", str_of(x), str_of(y));
 	}
+	const char *wanted = conf_str(env->conf, "cluster.id");
+
+	uuid_text(&meta.cluster_id, y);
+	if (wanted && strcmp(wanted, y) != 0)
+		return foreign(a, "cluster.id", str_of(wanted), str_of(y));
 	if (cluster && !uuid_eq(cluster, &meta.cluster_id)) {
 		uuid_text(cluster, x);
-		uuid_text(&meta.cluster_id, y);
 		return foreign(a, "cluster.id", str_of(x), str_of(y));
 	}
 	read_boot_id(a, id.boot_id, sizeof id.boot_id);
 	id.cluster_id = meta.cluster_id;
 	id.dir_id = meta.dir_id;
 	id.generation = meta.table_generation;
-	rc = env->table_open(env, &id, &fresh);
+	uuid_text(&meta.cluster_id, a->cluster_id);
+	rc = env->table_open(env, &id, cluster != NULL);
+	if (rc == E_AGAIN)
+		return false;		/* made when the quorum says that the folder is its cluster's */
 	if (rc != OK) {
-		fail(a, "cannot open the partition table", err_text(rc), env->run_dir);
+		fail(a, SUPER_DENIED, "cannot open the partition table", err_text(rc), env->run_dir);
 		return false;
 	}
 	a->table_open = true;
-	uuid_text(&meta.cluster_id, a->cluster_id);
 	return true;
 }
 
@@ -217,7 +231,7 @@ static void quorum_open(struct agent *a)
 	for (int i = 0; i < n; i++)
 		mem_free((void *)(uintptr_t)addresses[i]);
 	if (rc != OK) {
-		fail(a, "cannot open a session with the quorum", err_text(rc), "See quorum.bootstrap.");
+		fail(a, SUPER_FAILED, "cannot open a session with the quorum", err_text(rc), "See quorum.bootstrap.");
 		return;
 	}
 	q_subscribe(a->q, prefixes, 4, 0);
@@ -229,6 +243,7 @@ static void on_reopen(struct loop_timer *t)
 
 	q_detach(a->q);
 	a->q = NULL;
+	a->reopened_us = agent_now_us(a);
 	session_save(a, true);
 	quorum_open(a);
 }
@@ -263,6 +278,29 @@ static void make_folders(struct agent *a)
 	}
 }
 
+/* The quorum does not want us. */
+static void refused(struct agent *a, int why)
+{
+	if (why == E_FOREIGN)
+		fail(a, SUPER_UNFIT, "the quorum is another cluster's",
+		     a->cluster_id[0] ? a->cluster_id : conf_str(a->env->conf, "cluster.id"),
+		     "That is the cluster.id of the log folder or the settings. Correct quorum.bootstrap, or point "
+		     "log.dirs to a folder of that cluster.");
+	else
+		fail(a, SUPER_UNFIT, "the quorum speaks another protocol version", NULL,
+		     "Use the same release for both.");
+}
+
+/* The supervisor holds it too, before the quorum watches it: so our own death alone ends nothing. */
+static void on_live(void *user, struct net_conn *c, bool watched)
+{
+	struct agent *a = user;
+	int fd = watched ? -1 : a->env->net->calls->dup_fd(c);
+
+	if (watched || fd >= 0)
+		a->env->hold(a->env, fd);
+}
+
 static void on_state(void *user, enum q_state s)
 {
 	struct agent *a = user;
@@ -273,13 +311,11 @@ static void on_state(void *user, enum q_state s)
 	case Q_READY:
 		id = q_cluster_id(a->q);
 		if (!uuid_parse(str_of(id), &cluster)) {
-			fail(a, "the quorum gave no cluster id", id, NULL);
+			fail(a, SUPER_FAILED, "the quorum gave no cluster id", id, NULL);
 			return;
 		}
-		if (a->table_open ? strcmp(id, a->cluster_id) != 0 : !open_storage(a, &cluster)) {
-			fail(a, "the quorum is another cluster's", id, a->cluster_id);
-			return;
-		}
+		if (!a->table_open && !open_storage(a, &cluster))
+			return;		/* it said why */
 		session_save(a, false);
 		make_folders(a);
 		a->registering = false;
@@ -288,7 +324,10 @@ static void on_state(void *user, enum q_state s)
 	case Q_EXPIRED:
 		a->registered = a->registering = false;
 		a->workers_mine = a->workers_asked = 0;
-		timer(a, &a->reopen, REOPEN_US);
+		if (q_why(a->q) == E_FOREIGN || q_why(a->q) == E_VERSION)
+			refused(a, q_why(a->q));
+		else
+			timer(a, &a->reopen, agent_now_us(a) - a->reopened_us < REOPEN_US ? REOPEN_US : 0);
 		break;
 	case Q_CONNECTING:
 	case Q_CLOSED:
@@ -318,7 +357,7 @@ static void on_changes(void *user, int64_t zxid, const struct q_change *v, uint3
 
 		text_str(&t, c.path);
 		if (rc == E_VERSION) {
-			fail(a, "a newer release wrote this metadata", path, "Upgrade this broker.");
+			fail(a, SUPER_UNFIT, "a newer release wrote this metadata", path, "Upgrade this broker.");
 			return;
 		}
 		agent_log(a, LOG_ERROR, "a node of the metadata makes no sense and is left out", path, err_text(rc));
@@ -352,7 +391,7 @@ static void on_snapshot_end(void *user, int64_t zxid)
 
 static const struct q_events events = {
 	.on_state = on_state, .on_changes = on_changes,
-	.on_snapshot_begin = on_snapshot_begin, .on_snapshot_end = on_snapshot_end,
+	.on_snapshot_begin = on_snapshot_begin, .on_snapshot_end = on_snapshot_end, .on_live = on_live,
 };
 
 /* ---- registration ---- */
@@ -421,6 +460,7 @@ struct worker_ask {
 	struct agent *a;
 	int worker;
 	bool create;
+	uint32_t generation;
 };
 
 static void on_worker(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n)
@@ -430,15 +470,19 @@ static void on_worker(void *ctx, int err, int64_t zxid, const struct q_op_result
 
 	(void)zxid, (void)v, (void)n;
 	w->a->workers_asked &= ~bit;
-	if (w->create && err == OK)
+	if (w->create && err == OK) {
 		w->a->workers_mine |= bit;
+		w->a->worker_gen[w->worker] = w->generation;
+	}
 	if (!w->create)
 		w->a->workers_mine &= ~bit;
 	mem_free(w);
 }
 
+/* The node of a worker is made anew with each process of it, so that everybody sees a replacement. */
 static void register_worker(struct agent *a, int i, bool alive)
 {
+	uint32_t generation = atomic_load(&bell_life(a->env->bells, (unsigned)i)->generation);
 	const struct meta_broker *self = meta_broker(a->m, a->env->node_id);
 	uint64_t bit = UINT64_C(1) << i;
 	static const uint8_t value[] = { 0x91, META_FORMAT };
@@ -446,12 +490,14 @@ static void register_worker(struct agent *a, int i, bool alive)
 	char path[64];
 	uint32_t n = 0;
 
-	if ((a->workers_asked & bit) || alive == ((a->workers_mine & bit) != 0))
+	bool mine = (a->workers_mine & bit) != 0;
+
+	if ((a->workers_asked & bit) || (alive == mine && (!alive || a->worker_gen[i] == generation)))
 		return;
 	struct str at = self_path(a, "/brokers/", "/workers/", i, path, sizeof path);
 	struct worker_ask *w = mem_alloc(sizeof *w);
 
-	*w = (struct worker_ask){ a, i, alive };
+	*w = (struct worker_ask){ a, i, alive, generation };
 	if (!alive || (self && (self->workers & bit)))
 		op[n++] = (struct q_op){ .kind = Q_DELETE, .path = at, .value = BYTES_NULL, .version = -1 };
 	if (alive)
@@ -465,6 +511,7 @@ static void on_tick(struct loop_timer *t)
 {
 	struct agent *a = t->user;
 	uint64_t now = agent_now_us(a) / 1000;
+	uint64_t silent = (uint64_t)conf_int(a->env->conf, "process.hang.timeout.ms") * 3 / 4;
 
 	bell_beat(a->env->bells, now);
 	if (a->q && q_state(a->q) == Q_READY && a->synced && !a->failed) {
@@ -473,7 +520,7 @@ static void on_tick(struct loop_timer *t)
 		for (int i = 0; i < a->env->workers && i < PROC_WORKERS_MAX; i++) {
 			uint64_t beat = bell_last_beat(a->env->bells, (unsigned)i);
 
-			register_worker(a, i, beat > 0 && now < beat + WORKER_SILENT_MS);
+			register_worker(a, i, beat > 0 && now < beat + silent);
 		}
 	}
 	agent_jobs(a);

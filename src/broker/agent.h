@@ -31,6 +31,8 @@ struct agent {
 	bool ready_told, published, registering, registered;
 	bool failed;			/* stopping: a newer release wrote the tree, or foreign storage */
 	uint64_t workers_mine;		/* worker nodes of our session */
+	uint32_t worker_gen[PROC_WORKERS_MAX];	/* which process of the worker the node stands for */
+	uint64_t reopened_us;
 	uint64_t workers_asked;		/* batches on their way */
 	uint32_t pending;		/* hosted partitions that do not lead or serve yet */
 	uint64_t pending_since_us;

@@ -1,30 +1,45 @@
 /*
  * host.h - what the supervisor and the roles agree on: descriptors by number, files by name.
- * Used by main.c and the two files it is split into; not by roles.
+ * Used by main.c and the files it is split into (main_*.c); not by roles.
  */
 #ifndef BROKER_HOST_H
 #define BROKER_HOST_H
 
 #include "base/conf.h"
 #include "ipc/bell.h"
+#include "part/part.h"
 
-/* Descriptors that a child inherits, by number. */
+#define HOST_METRICS_MAX 4		/* metrics.listeners */
+#define HOST_HELD_MAX 16		/* liveness connections held for the agents */
+
+/* Descriptors that a child inherits or the supervisor holds, by number. */
 #define FD_EVENT 64			/* + proc: doorbells */
 #define FD_LISTENER 130			/* + index of the listener */
+#define FD_METRICS 146			/* + index */
 #define FD_AGENT 150
 #define FD_GROUPS 151			/* + index */
 #define FD_WORKER 160			/* + index */
-#define FD_LAST (FD_WORKER + PROC_WORKERS_MAX)
+#define FD_HOLD (FD_WORKER + PROC_WORKERS_MAX)	/* supervisor's end of the pair, and the agent's */
+#define FD_HAND (FD_HOLD + 1)
+#define FD_LOCK (FD_HOLD + 2)		/* of the log directory */
+#define FD_RUN_LOCK (FD_HOLD + 3)
+#define FD_HELD (FD_HOLD + 4)
+#define FD_LAST (FD_HELD + HOST_HELD_MAX - 1)
 
-#define HOST_PARTS 131072u		/* slots of the partition table */
-#define HOST_PRODUCERS 262144u
+/* Letters on the pair. */
+#define HAND_LIVE 'L'			/* a liveness connection: hold it */
+#define HAND_WATCHED 'W'		/* the last one is at work: let go of the others */
 
 struct host {
 	struct conf *conf;
 	char run_dir[256], log_dir[256];
+	char settings[300];		/* the settings in force, for children: <run_dir>/settings */
+	char table[300], pages[300];	/* paths of the shared memory */
+	struct part_limits limits;
 	int workers, groups;
 	struct conf_listener listeners[CONF_LISTENERS_MAX];
 	int n_listeners;
+	int n_metrics;
 	int argc;
 	char **argv;
 };

@@ -13,6 +13,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "broker/host.h"
+#include "broker/super.h"
 #include "config.h"
 #include "os/log_os.h"
 #include "os/shm_os.h"
@@ -88,21 +89,28 @@ static int find_dirs(struct host *h, char *err)
 	char real[PATH_MAX];
 	struct str second;
 	if (conf_list_next(str_of(dirs), &at, &second)) {
-		snprintf(err, CONF_ERR_BYTES, "log.dirs names more than one folder; one is supported today");
+		snprintf(err, CONF_ERR_BYTES,
+			 "log.dirs names more than one folder (\"%.150s\"): partitions cannot be spread over several "
+			 "log directories yet; name one, for instance on a volume that joins the disks", dirs);
 		return E_BAD;
 	}
 	snprintf(rel, sizeof rel, "%.*s", (int)first.len, first.p);
 	int made = shm_mkdir(rel);
 	if (made != OK || !realpath(rel, real) || strlen(real) >= sizeof h->log_dir) {
-		snprintf(err, CONF_ERR_BYTES, "cannot use the log directory %.200s: %s", rel, strerror(errno));
+		snprintf(err, CONF_ERR_BYTES, "cannot use the log directory %.200s: %s; see log.dirs", rel,
+			 strerror(errno));
 		return E_PERM;
 	}
 	memcpy(h->log_dir, real, strlen(real) + 1);
 	choose_run_dir(h);
+	snprintf(h->settings, sizeof h->settings, "%s/settings", h->run_dir);
+	snprintf(h->table, sizeof h->table, "%s/table", h->run_dir);
+	snprintf(h->pages, sizeof h->pages, "%s/pages", h->run_dir);
 	made = shm_mkdir(h->run_dir);
 	if (made != OK) {
-		snprintf(err, CONF_ERR_BYTES, "cannot make the run directory %s: %s", h->run_dir, strerror(errno));
-		return made;
+		snprintf(err, CONF_ERR_BYTES, "cannot make the run directory %s: %s; see run.dir", h->run_dir,
+			 strerror(errno));
+		return E_PERM;
 	}
 	return OK;
 }
@@ -159,7 +167,7 @@ int main(int argc, char **argv)
 		st = find_dirs(&h, err);
 	if (st < OK) {
 		fprintf(stderr, "moldau-broker: %s\n", err);
-		return st == E_PERM ? 1 : 2;
+		return st == E_PERM ? SUPER_FAILED : SUPER_USAGE;
 	}
 	if (check) {
 		puts("the settings are valid");
@@ -170,6 +178,8 @@ int main(int argc, char **argv)
 		h.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	h.workers = h.workers < 1 ? 1 : h.workers > PROC_WORKERS_MAX ? PROC_WORKERS_MAX : h.workers;
 	h.groups = (int)conf_int(h.conf, "groups.processes");
+	h.limits.parts = (uint32_t)conf_int(h.conf, "partitions.max");
+	h.limits.producers = (uint32_t)conf_int(h.conf, "producers.max");
 	struct rlimit lim;
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
 		lim.rlim_cur = lim.rlim_max;

@@ -17,6 +17,7 @@
 #include "broker/host.h"
 #include "broker/metrics.h"
 #include "broker/role.h"
+#include "broker/super.h"
 #include "log/log.h"
 #include "meta/image.h"
 #include "os/clock_os.h"
@@ -25,10 +26,11 @@
 #include "os/lock_os.h"
 #include "os/log_os.h"
 #include "os/net_os.h"
+#include "os/proc_os.h"
 #include "os/shm_os.h"
 
 #define TABLE_POLL_US 2000
-#define BEAT_US 1000000		/* a tenth of what the supervisor waits (main_super.c) */
+#define BEATS_PER_HANG 8		/* signs of life in the time after which the supervisor kills */
 #define WARM_THREADS 8
 #define SYNC_THREADS 16
 #define IMAGES_KEPT 4
@@ -71,6 +73,8 @@ struct runner {
 	char name[32];
 	int table_fd;
 	bool started;
+	uint32_t generation;		/* which process of its role this is */
+	uint64_t beat_us;
 	struct mapped *images;
 	struct loop_timer poll, beat;
 	struct role_listener listeners[CONF_LISTENERS_MAX];
@@ -94,7 +98,19 @@ static void env_log(struct role_env *env, int level, const char *msg, const char
 
 static void env_ready(struct role_env *env)
 {
+	struct bell_life *l = bell_life(env->bells, env->proc);
+
 	env_log(env, LOG_OS_INFO, "ready", NULL, NULL);
+	atomic_store(&l->ready, ((struct runner *)env)->generation);
+}
+
+static void env_hold(struct role_env *env, int fd)
+{
+	(void)env;
+	if (proc_hand(FD_HAND, fd >= 0 ? HAND_LIVE : HAND_WATCHED, fd) != OK)
+		env_log(env, LOG_OS_WARN, "the supervisor does not take the liveness connection", NULL, NULL);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* ---- images ---- */
@@ -186,7 +202,7 @@ static int table_attach(struct runner *r, const struct part_id *id, void *mem)
 
 static int table_make(struct runner *r, struct part_id *id, const char *path)
 {
-	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
+	const struct part_limits *lim = &r->h->limits;
 	struct log_dir_meta meta;
 	void *mem;
 	int err = log_dir_meta_read(r->env.disk, r->h->log_dir, &meta);
@@ -198,32 +214,50 @@ static int table_make(struct runner *r, struct part_id *id, const char *path)
 	id->generation = meta.table_generation;
 	err = log_dir_meta_write(r->env.disk, r->h->log_dir, &meta);
 	if (err == OK)
-		err = shm_map(path, part_table_bytes(&lim), true, &mem, &r->table_fd);
+		err = shm_map(path, part_table_bytes(lim), true, &mem, &r->table_fd);
 	if (err == OK)
-		err = part_table_format(mem, &lim, id, r->env.lock, table_grow, r);
+		err = part_table_format(mem, lim, id, r->env.lock, table_grow, r);
 	return err == OK ? table_attach(r, id, mem) : err;
 }
 
-static int table_open(struct role_env *env, const struct part_id *id, bool *ret_fresh)
+/* An existing table of the size that the settings ask for, mapped. E_RANGE: it has another size. */
+static int table_map(struct runner *r, void **ret_mem)
 {
-	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
+	struct part_limits has;
+	const void *head;
+	size_t bytes;
+	int err = shm_map_ro(r->h->table, &head, &bytes);
+
+	if (err != OK)
+		return err;
+	err = part_table_limits(head, bytes, &has);
+	if (err == OK && (has.parts != r->h->limits.parts || has.producers != r->h->limits.producers))
+		err = E_RANGE;
+	shm_unmap(head, bytes);
+	return err == OK ? shm_map(r->h->table, part_table_bytes(&has), false, ret_mem, &r->table_fd) : err;
+}
+
+static int table_open(struct role_env *env, const struct part_id *id, bool make)
+{
 	struct runner *r = (struct runner *)env;
 	struct part_id want = *id;
-	char path[600], id_path[600];
+	char id_path[600];
 	void *mem;
 
-	snprintf(path, sizeof path, "%s/table", r->h->run_dir);
 	snprintf(id_path, sizeof id_path, "%s/table.id", r->h->run_dir);
-	*ret_fresh = false;
-	int err = access(path, F_OK) == 0 ? shm_map(path, part_table_bytes(&lim), false, &mem, &r->table_fd) : E_NOENT;
+	int err = table_map(r, &mem);
 	if (err == OK)
 		err = table_attach(r, &want, mem);
+	if (err != OK && !make)
+		return E_AGAIN;
 	if (err != OK) {
-		if (err != E_NOENT)
+		if (err == E_RANGE)
+			env_log(env, LOG_OS_INFO, "the partition table is made anew",
+				"partitions.max or producers.max changed", NULL);
+		else if (err != E_NOENT)
 			env_log(env, LOG_OS_WARN, "the partition table cannot be trusted and is made anew",
 				err_text(err), NULL);
-		err = table_make(r, &want, path);
-		*ret_fresh = true;
+		err = table_make(r, &want, r->h->table);
 	}
 	if (err == OK)
 		err = shm_write(id_path, &want, sizeof want);
@@ -235,7 +269,6 @@ static int table_open(struct role_env *env, const struct part_id *id, bool *ret_
 /* The other roles: attach what the agent opened. */
 static int table_follow(struct runner *r)
 {
-	static const struct part_limits lim = { HOST_PARTS, HOST_PRODUCERS };
 	const void *p;
 	struct part_id id;
 	size_t n;
@@ -251,8 +284,7 @@ static int table_follow(struct runner *r)
 	shm_unmap(p, n);
 	if (n != sizeof id)
 		return E_BAD;
-	snprintf(path, sizeof path, "%s/table", r->h->run_dir);
-	err = shm_map(path, part_table_bytes(&lim), false, &mem, &r->table_fd);
+	err = table_map(r, &mem);
 	return err == OK ? table_attach(r, &id, mem) : err;
 }
 
@@ -270,17 +302,31 @@ static void handed_frame(void *user, struct net_conn *c, uint8_t *frame, uint32_
 	r->env.net->calls->frame_free(r->env.net, frame);
 }
 
+static void open_peer(struct runner *r, int worker);
+
 static void handed_close(void *user, struct net_conn *c, int err)
 {
 	struct runner *r = user;
 
 	(void)err;
-	for (int i = 0; i < PROC_WORKERS_MAX; i++)
+	for (int i = 0; i < r->env.workers; i++)
 		if (r->peers[i].conn == c)
-			r->peers[i].conn = NULL;
+			open_peer(r, i);
 }
 
 static const struct net_events handed_events = { .on_frame = handed_frame, .on_close = handed_close };
+
+/* Before anybody is to be handed over: a burst of clients comes within one turn. The supervisor holds the
+ * other end's listener, so a peer that is not up yet, or again, takes them when it is. */
+static void open_peer(struct runner *r, int worker)
+{
+	struct peer_worker *p = &r->peers[worker];
+	char at[600];
+
+	snprintf(at, sizeof at, "unix:%s/worker-%d.sock", r->h->run_dir, worker);
+	if (r->env.net->calls->connect(r->env.net, at, &handed_events, r, 16, &p->conn) != OK)
+		p->conn = NULL;
+}
 
 static void on_handed(void *ctx, int fd)
 {
@@ -306,12 +352,9 @@ static bool hand_over(struct runner *r, int worker, int fd, int listener)
 {
 	struct peer_worker *p = &r->peers[worker];
 	uint8_t frame[1] = { (uint8_t)listener };
-	char at[600];
 
 	if (!p->conn) {
-		snprintf(at, sizeof at, "unix:%s/worker-%d.sock", r->h->run_dir, worker);
-		if (r->env.net->calls->connect(r->env.net, at, &handed_events, r, 16, &p->conn) != OK)
-			p->conn = NULL;
+		open_peer(r, worker);
 		return false;	/* this one stays here; the next goes over */
 	}
 	if (r->env.net->calls->send_fd(p->conn, fd, frame, 1) != OK)
@@ -363,6 +406,9 @@ static void open_doors(struct runner *r)
 	if (strcmp(r->calls->name, "worker") != 0)
 		return;
 	net_os_accept(r->loop, FD_WORKER + r->env.idx, on_handed, r);
+	for (int i = 0; i < r->env.workers; i++)
+		if (i != r->env.idx)
+			open_peer(r, i);
 	for (int i = 0; i < r->h->n_listeners; i++) {
 		struct door *d = mem_alloc(sizeof *d);
 
@@ -382,18 +428,9 @@ static void on_metrics(void *ctx, struct buf *page)
 /* By the agent: it lives as long as the broker does and serves no clients. */
 static void open_metrics(struct runner *r)
 {
-	const char *list = conf_str(r->h->conf, "metrics.listeners");
-	struct str one;
-	int32_t at = 0;
-
-	while (list && conf_list_next(str_of(list), &at, &one)) {
-		char address[300];
-
-		snprintf(address, sizeof address, "%.*s", (int)one.len, one.p);
-		if (http_os_serve(r->loop, address, "/metrics", "text/plain; version=0.0.4", on_metrics, &r->env) != OK)
-			env_log(&r->env, LOG_OS_ERROR, "the metrics page cannot be served", address,
-				"Change metrics.listeners, or stop the program that uses the port.");
-	}
+	for (int fd = FD_METRICS; fd < FD_METRICS + HOST_METRICS_MAX && fcntl(fd, F_GETFD) >= 0; fd++)
+		if (http_os_serve_fd(r->loop, fd, "/metrics", "text/plain; version=0.0.4", on_metrics, &r->env) != OK)
+			env_log(&r->env, LOG_OS_ERROR, "the metrics page cannot be served", NULL, NULL);
 }
 
 /* ---- start ---- */
@@ -404,7 +441,9 @@ static void begin(struct runner *r)
 
 	if (err < 0) {
 		env_log(&r->env, LOG_OS_ERROR, "the process cannot start", err_text(err), NULL);
-		r->env.loop->calls->stop(r->env.loop, 1);
+		bool unfit = err == E_FOREIGN || err == E_VERSION;
+
+		r->env.loop->calls->stop(r->env.loop, unfit ? SUPER_UNFIT : SUPER_FAILED);
 		return;
 	}
 	r->started = true;
@@ -431,7 +470,7 @@ static void on_beat(struct loop_timer *t)
 	struct runner *r = t->user;
 
 	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
-	r->env.loop->calls->timer_set(r->env.loop, t, BEAT_US);
+	r->env.loop->calls->timer_set(r->env.loop, t, r->beat_us);
 }
 
 static void on_wake(void *ctx)
@@ -494,6 +533,7 @@ static void fill_env(struct runner *r, int idx)
 	env->image_unmap = image_unmap;
 	env->image_publish = image_publish;
 	env->table_open = table_open;
+	env->hold = env_hold;
 	env->log = env_log;
 	env->ready = env_ready;
 }
@@ -523,14 +563,15 @@ int run_role(struct host *h, const char *role, int idx)
 			fcntl(i, F_SETFD, FD_CLOEXEC);
 	r->loop = loop_os_new();
 	fill_env(r, idx);
-	snprintf(path, sizeof path, "%s/pages", h->run_dir);
-	int err = shm_map(path, bell_bytes(HOST_PARTS), false, &mem, &fd);
+	int err = shm_map(h->pages, bell_bytes(h->limits.parts), false, &mem, &fd);
 	if (err != OK) {
-		log_os(r->name, LOG_OS_ERROR, "cannot map the shared pages", path,
+		log_os(r->name, LOG_OS_ERROR, "cannot map the shared pages", h->pages,
 		       "This process is started by the supervisor, not by hand.");
 		return 1;
 	}
-	r->env.bells = bell_attach(mem, bell_bytes(HOST_PARTS), r->env.proc, &r->bell_port);
+	r->env.bells = bell_attach(mem, bell_bytes(h->limits.parts), r->env.proc, &r->bell_port);
+	r->generation = atomic_load(&bell_life(r->env.bells, r->env.proc)->generation);
+	r->beat_us = (uint64_t)conf_int(h->conf, "process.hang.timeout.ms") * 1000 / BEATS_PER_HANG;
 	loop_os_bell(r->loop, r->env.bells, FD_EVENT + (int)r->env.proc, on_wake, r);
 	loop_os_signal(r->loop, SIGTERM, on_signal, r);
 	r->beat.fire = on_beat;

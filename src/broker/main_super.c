@@ -1,37 +1,27 @@
 /*
- * main_super.c - the supervisor's doing: listeners, shared pages, children. Its decisions are super.c.
- * Reads nothing from the network and never touches partition records.
+ * main_super.c - the supervisor's doing: children and signals. Its decisions are super.c, what it needs
+ * before the first child is main_open.c. Reads nothing from the network and never touches partition
+ * records. It holds a copy of the agent's liveness connection to the quorum, which it never reads: the
+ * kernel closes it when the whole broker is gone, while a killed agent is only replaced.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "broker/host.h"
-#include "broker/super.h"
+#include "broker/keeper.h"
 #include "os/clock_os.h"
 #include "os/log_os.h"
-#include "os/net_os.h"
-#include "os/shm_os.h"
+#include "os/proc_os.h"
 
 #define TICK_MS 50
-
-struct keeper {
-	struct host *h;
-	struct super policy;
-	struct bell_port port;
-	struct bells *bells;
-	pid_t pid[SUPER_CHILDREN_MAX];
-};
 
 static void ring(struct bell_port *b, unsigned proc)
 {
@@ -49,120 +39,38 @@ static uint64_t now_ms(void)
 	return c->mono_us(c) / 1000;
 }
 
-/* A port may be held for some milliseconds by the dying workers of a killed supervisor. */
-static int listen_patiently(const char *at, char *why, size_t cap)
+/* ---- children ---- */
+
+/* What a child of this role has to do with; all others are closed in it. */
+static bool needs(const struct super_child *c, int fd)
 {
-	for (int i = 0;; i++) {
-		int fd = net_os_listen(at, why, cap);
-		struct timespec pause = { 0, 20000000 };
-
-		if (fd != E_EXIST || i == 100)
-			return fd;
-		nanosleep(&pause, NULL);
+	if (fd >= FD_EVENT && fd < FD_EVENT + PROC_N)
+		return true;
+	switch (c->role) {
+	case SUPER_AGENT:
+		return fd == FD_AGENT || fd == FD_HAND || (fd >= FD_METRICS && fd < FD_METRICS + HOST_METRICS_MAX);
+	case SUPER_GROUPS:
+		return fd == FD_GROUPS + c->idx;
+	case SUPER_WORKER:
+		return fd == FD_WORKER + c->idx || (fd >= FD_LISTENER && fd < FD_LISTENER + CONF_LISTENERS_MAX);
+	case SUPER_STORAGE:
+	case SUPER_SELF:
+	case SUPER_ROLES:
+		break;
 	}
-}
-
-/* Moves fd to a number of its own, closed on exec until a child clears that. */
-static int place(int fd, int number)
-{
-	if (fd == number)
-		return OK;
-	if (dup3(fd, number, O_CLOEXEC) < 0)
-		return E_LIMIT;
-	close(fd);
-	return OK;
-}
-
-static int open_sockets(struct host *h)
-{
-	char at[600], why[700];
-	int fd;
-
-	for (int i = 0; i < h->n_listeners; i++) {
-		struct conf_listener *l = &h->listeners[i];
-
-		snprintf(at, sizeof at, "%.*s:%u", (int)l->host.len, l->host.p, l->port);
-		fd = listen_patiently(at, why, sizeof why);
-		if (fd < 0) {
-			log_os("supervisor", LOG_OS_ERROR, why, NULL,
-			       "Change listeners, or stop the program that uses the port.");
-			return fd;
-		}
-		if (place(fd, FD_LISTENER + i) != OK)
-			return E_LIMIT;
-	}
-	for (int i = -1 - h->groups; i < h->workers; i++) {
-		if (i == -1 - h->groups)
-			snprintf(at, sizeof at, "unix:%s/agent.sock", h->run_dir);
-		else if (i < 0)
-			snprintf(at, sizeof at, "unix:%s/groups-%d.sock", h->run_dir, -1 - i);
-		else
-			snprintf(at, sizeof at, "unix:%s/worker-%d.sock", h->run_dir, i);
-		fd = net_os_listen(at, why, sizeof why);
-		if (fd < 0) {
-			log_os("supervisor", LOG_OS_ERROR, why, NULL, NULL);
-			return fd;
-		}
-		int number = i == -1 - h->groups ? FD_AGENT : i < 0 ? FD_GROUPS - 1 - i : FD_WORKER + i;
-		if (place(fd, number) != OK)
-			return E_LIMIT;
-	}
-	for (int p = 0; p < PROC_N; p++) {
-		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fd < 0 || place(fd, FD_EVENT + p) != OK)
-			return E_LIMIT;
-	}
-	return OK;
-}
-
-static int open_pages(struct keeper *k)
-{
-	char path[600];
-	void *mem;
-	int fd;
-
-	snprintf(path, sizeof path, "%s/pages", k->h->run_dir);
-	unlink(path);
-	int err = shm_map(path, bell_bytes(HOST_PARTS), true, &mem, &fd);
-	if (err != OK) {
-		log_os("supervisor", LOG_OS_ERROR, "cannot make the shared pages", path, NULL);
-		return err;
-	}
-	bell_format(mem, bell_bytes(HOST_PARTS), HOST_PARTS);
-	k->bells = bell_attach(mem, bell_bytes(HOST_PARTS), PROC_SUPERVISOR, &k->port);
-	return OK;
-}
-
-static int take_lock(struct host *h)
-{
-	char path[600];
-
-	snprintf(path, sizeof path, "%s/.lock", h->log_dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return OK;		/* held until this process ends */
-	log_os("supervisor", LOG_OS_ERROR, fd < 0 ? "cannot write to the log directory" :
-	       "another broker uses this log directory", h->log_dir,
-	       fd < 0 ? "Check its owner and rights." : "Stop it, or give this broker a folder of its own.");
-	return E_PERM;
+	return false;
 }
 
 static void spawn(struct keeper *k, int i)
 {
 	struct super_child *c = &k->policy.child[i];
-	char idx[16], *argv[256];
 	pid_t parent = getpid();
-	int n = 0;
+	char idx[16];
+	char *argv[] = { k->h->argv[0], (char[]){ "--role" }, (char *)(uintptr_t)super_role_name(c->role),
+			 (char[]){ "--index" }, idx, (char[]){ "-c" }, k->h->settings, NULL };
 
-	argv[n++] = k->h->argv[0];
-	argv[n++] = "--role";
-	argv[n++] = (char *)(uintptr_t)super_role_name(c->role);
-	argv[n++] = "--index";
 	snprintf(idx, sizeof idx, "%d", c->idx);
-	argv[n++] = idx;
-	for (int a = 1; a < k->h->argc && n < 255; a++)
-		argv[n++] = k->h->argv[a];
-	argv[n] = NULL;
+	atomic_fetch_add(&bell_life(k->bells, c->proc)->generation, 1);
 	pid_t pid = fork();
 	if (pid == 0) {
 		sigset_t none;
@@ -171,8 +79,11 @@ static void spawn(struct keeper *k, int i)
 		if (getppid() != parent)
 			_exit(1);
 		for (int fd = FD_EVENT; fd <= FD_LAST; fd++)
-			if (fcntl(fd, F_GETFD) >= 0)
-				fcntl(fd, F_SETFD, 0);
+			if (needs(c, fd))
+				proc_keep_on_exec(fd, true);
+		unsetenv("NOTIFY_SOCKET");
+		unsetenv("WATCHDOG_USEC");
+		unsetenv("WATCHDOG_PID");
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(SIGINT, SIG_IGN);
@@ -180,137 +91,210 @@ static void spawn(struct keeper *k, int i)
 		_exit(127);
 	}
 	k->pid[i] = pid > 0 ? pid : 0;
-	if (pid < 0)
-		log_os("supervisor", LOG_OS_ERROR, "cannot start a process", strerror(errno), NULL);
+	if (pid > 0)
+		return;
+	log_os("supervisor", LOG_OS_ERROR, "cannot start a process", strerror(errno), NULL);
+	super_exited(&k->policy, i, now_ms(), SUPER_FAILED);
 }
 
-/* True: the broker is to end. */
-static bool act(struct keeper *k)
+static void kill_child(struct keeper *k, int child)
 {
-	bool end = false;
+	const struct super_child *c = &k->policy.child[child];
+	char what[64];
 
-	for (int i = 0; i < k->policy.n_fx; i++) {
-		int child = k->policy.fx[i].child;
+	snprintf(what, sizeof what, "%s-%d pid %d", super_role_name(c->role), c->idx, (int)k->pid[child]);
+	if (!k->policy.resetting)
+		log_os("supervisor", LOG_OS_WARN, "a process does not answer and is killed", what,
+		       "See process.hang.timeout.ms.");
+	atomic_store(bell_word(k->bells, BELL_HANGS), k->policy.hangs);
+	if (k->pid[child] > 0)
+		kill(k->pid[child], SIGKILL);
+}
 
-		switch (k->policy.fx[i].kind) {
+static void ring_all(struct keeper *k)
+{
+	for (int c = 0; c < k->policy.n; c++)
+		bell_mark_all(k->bells, k->policy.child[c].proc);
+	bell_flush(k->bells);
+}
+
+static void act(struct keeper *k)
+{
+	/* A copy: a child that cannot be started changes the list. */
+	struct super_fx fx[sizeof k->policy.fx / sizeof k->policy.fx[0]];
+	int n = k->policy.n_fx;
+
+	memcpy(fx, k->policy.fx, sizeof fx);
+	for (int i = 0; i < n; i++)
+		switch (fx[i].kind) {
 		case SUPER_SPAWN:
-			spawn(k, child);
+			spawn(k, fx[i].child);
 			break;
 		case SUPER_TERM:
-			if (k->pid[child] > 0)
-				kill(k->pid[child], SIGTERM);
+			if (k->pid[fx[i].child] > 0)
+				kill(k->pid[fx[i].child], SIGTERM);
 			break;
 		case SUPER_KILL:
-			log_os("supervisor", LOG_OS_WARN, "a process does not answer and is killed",
-			       super_role_name(k->policy.child[child].role), NULL);
-			if (k->pid[child] > 0)
-				kill(k->pid[child], SIGKILL);
+			kill_child(k, fx[i].child);
 			break;
 		case SUPER_RING_ALL:
-			for (int c = 0; c < k->policy.n; c++)
-				bell_mark_all(k->bells, k->policy.child[c].proc);
-			bell_flush(k->bells);
+			ring_all(k);
+			break;
+		case SUPER_WIPE:
+		case SUPER_ROLLED:
 			break;
 		case SUPER_EXIT:
-			end = true;
+			k->end = true;
 			break;
 		}
-	}
-	return end;
 }
 
-static bool reap(struct keeper *k)
+static void ended(struct keeper *k, int i, int status)
+{
+	const struct super_child *c = &k->policy.child[i];
+	uint64_t before = k->policy.restarts[c->role];
+	char what[128];
+
+	snprintf(what, sizeof what, "%s-%d pid %d %s %d", super_role_name(c->role), c->idx, (int)k->pid[i],
+		 WIFSIGNALED(status) ? "signal" : "status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	k->pid[i] = 0;
+	atomic_store(&bell_load(k->bells, c->proc)->conns, 0);
+	super_exited(&k->policy, i, now_ms(), WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
+	if (k->policy.restarts[c->role] != before) {
+		log_os("supervisor", LOG_OS_WARN, "a process ended and is replaced", what, NULL);
+		atomic_fetch_add(bell_word(k->bells, BELL_RESTARTS), 1);
+		atomic_fetch_add(bell_word(k->bells, (enum bell_word)(BELL_RESTARTS_ROLE + c->role)), 1);
+	}
+	act(k);
+}
+
+static void reap(struct keeper *k)
 {
 	int status;
 	pid_t pid;
-	bool end = false;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (int i = 0; i < k->policy.n; i++) {
-			char what[128];
-
-			if (k->pid[i] != pid)
-				continue;
-			k->pid[i] = 0;
-			atomic_store(&bell_load(k->bells, k->policy.child[i].proc)->conns, 0);
-			if (!k->policy.draining) {
-				snprintf(what, sizeof what, "%s-%d pid %d %s %d",
-					 super_role_name(k->policy.child[i].role), k->policy.child[i].idx, (int)pid,
-					 WIFSIGNALED(status) ? "signal" : "status",
-					 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-				log_os("supervisor", LOG_OS_WARN, "a process ended and is replaced", what, NULL);
-				atomic_fetch_add(bell_word(k->bells, BELL_RESTARTS), 1);
+		for (int i = 0; i < k->policy.n; i++)
+			if (k->pid[i] == pid) {
+				ended(k, i, status);
+				break;
 			}
-			super_exited(&k->policy, i, now_ms());
-			atomic_fetch_add(bell_word(k->bells, BELL_RESTARTS_ROLE + k->policy.child[i].role),
-					 k->policy.draining ? 0 : 1);
-			end |= act(k);
-		}
-	return end;
 }
 
-/* After a clean end nothing in the run directory is of use: its memory is given back. */
-static void leave(struct keeper *k)
-{
-	static const char *const files[] = { "table", "table.id", "pages", "agent.sock", "agent.session" };
-	char path[600];
+/* ---- the agent's liveness connections ---- */
 
-	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-		snprintf(path, sizeof path, "%s/%s", k->h->run_dir, files[i]);
-		unlink(path);
+static void let_go(struct keeper *k, int keep)
+{
+	for (int i = 0; i < k->n_held - keep; i++)
+		close(FD_HELD + i);
+	if (keep > 0 && k->n_held > keep)
+		(void)proc_place(FD_HELD + k->n_held - 1, FD_HELD);
+	k->n_held = k->n_held < keep ? k->n_held : keep;
+}
+
+static void take_hands(struct keeper *k)
+{
+	char letter;
+	int fd;
+
+	while (proc_take(FD_HOLD, &letter, &fd)) {
+		if (letter == HAND_WATCHED)
+			let_go(k, 1);
+		if (fd < 0)
+			continue;
+		/* So many agents in a row died before they were served: none of these is watched. */
+		if (k->n_held == HOST_HELD_MAX)
+			let_go(k, 1);
+		if (proc_place(fd, FD_HELD + k->n_held) == OK)
+			k->n_held++;
 	}
-	for (int i = 0; i < PROC_WORKERS_MAX; i++) {
-		snprintf(path, sizeof path, "%s/%s-%d.sock", k->h->run_dir, i < k->h->workers ? "worker" : "groups",
-			 i < k->h->workers ? i : i - k->h->workers);
-		unlink(path);
+}
+
+/* ---- signals ---- */
+
+static int watch_signals(struct keeper *k)
+{
+	static const int mine[] = { SIGCHLD, SIGTERM, SIGINT };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof mine / sizeof mine[0]; i++)
+		sigaddset(&set, mine[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signals >= 0 ? OK : E_LIMIT;
+}
+
+static void take_signals(struct keeper *k)
+{
+	struct signalfd_siginfo si;
+
+	while (read(k->signals, &si, sizeof si) == (ssize_t)sizeof si)
+		switch (si.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+			if (k->policy.draining)
+				break;
+			proc_notify("STOPPING=1");
+			super_term(&k->policy, now_ms());
+			act(k);
+			break;
+		}
+	reap(k);
+}
+
+/* ---- the loop ---- */
+
+static void tick(struct keeper *k)
+{
+	struct super_seen seen[SUPER_CHILDREN_MAX];
+	uint64_t now = now_ms();
+	bool all = true;
+
+	for (int i = 0; i < k->policy.n; i++) {
+		struct bell_life *l = bell_life(k->bells, k->policy.child[i].proc);
+
+		seen[i].beat_ms = bell_last_beat(k->bells, k->policy.child[i].proc);
+		seen[i].ready = k->policy.child[i].running && atomic_load(&l->ready) == atomic_load(&l->generation);
+		all &= seen[i].ready;
 	}
-	uint64_t gen = atomic_load(bell_word(k->bells, BELL_IMAGE_GEN));
-	for (uint64_t g = gen > 16 ? gen - 16 : 0; g <= gen; g++) {
-		snprintf(path, sizeof path, "%s/image-%llu", k->h->run_dir, (unsigned long long)g);
-		unlink(path);
+	super_tick(&k->policy, now, seen);
+	act(k);
+	if (all && !k->served) {
+		k->served = true;
+		log_os("supervisor", LOG_OS_INFO, "serving", NULL, NULL);
+		proc_notify("READY=1");
 	}
-	rmdir(k->h->run_dir);
+	if (k->watchdog_ms > 0 && now - k->watched_ms >= k->watchdog_ms / 3) {
+		k->watched_ms = now;
+		proc_notify("WATCHDOG=1");
+	}
 }
 
 int supervise(struct host *h)
 {
-	struct keeper k = { .h = h, .port = { ring } };
-	sigset_t set;
-	bool end = false;
+	struct keeper k = { .h = h, .port = { ring }, .watchdog_ms = proc_watchdog_ms() };
 
-	if (take_lock(h) != OK)
-		return 1;
-	if (!shm_is_tmpfs(h->run_dir))
-		log_os("supervisor", LOG_OS_WARN, "the run directory is not on a tmpfs", h->run_dir,
-		       "Set run.dir to a folder on a tmpfs: the partition table is written there all the time.");
-	if (open_sockets(h) != OK || open_pages(&k) != OK)
-		return 1;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	super_init(&k.policy, h->workers, h->groups, (uint64_t)10000);
-	while (!end) {
-		uint64_t beats[SUPER_CHILDREN_MAX];
-		struct timespec wait = { 0, TICK_MS * 1000000L };
+	if (keeper_open(&k) != OK || watch_signals(&k) != OK)
+		return SUPER_FAILED;
+	super_init(&k.policy, h->workers, h->groups, (uint64_t)conf_int(h->conf, "process.hang.timeout.ms"));
+	k.policy.hangs = atomic_load(bell_word(k.bells, BELL_HANGS));
+	while (!k.end) {
+		struct pollfd p[] = { { .fd = k.signals, .events = POLLIN }, { .fd = FD_HOLD, .events = POLLIN } };
 
-		for (int i = 0; i < k.policy.n; i++)
-			beats[i] = bell_last_beat(k.bells, k.policy.child[i].proc);
-		super_tick(&k.policy, now_ms(), beats);
-		end = act(&k);
-		int sig = end ? 0 : sigtimedwait(&set, NULL, &wait);
-		if (sig == SIGTERM || sig == SIGINT) {
-			super_term(&k.policy, now_ms());
-			end = act(&k);
-		}
-		end |= reap(&k);
+		tick(&k);
+		if (k.end)
+			break;
+		poll(p, 2, TICK_MS);
+		take_hands(&k);
+		take_signals(&k);
 	}
 	bool clean = atomic_load(bell_word(k.bells, BELL_CLEAN)) != 0;
 
-	if (clean)
-		leave(&k);
+	if (clean || (k.policy.status != SUPER_DONE && !k.killed))
+		keeper_leave(&k);
 	log_os("supervisor", LOG_OS_INFO, clean ? "stopped; everything is on the disk" : "stopped", NULL, NULL);
-	return 0;
+	return k.policy.status;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/conf.h"
 #include "broker/counters.h"
 #include "broker/super.h"
 
@@ -52,9 +53,29 @@ static void counters(struct role_env *env, struct buf *b)
 	}
 }
 
+/* Under `moldau dev`: it writes how often it started the quorum again. False: nobody watches one here. */
+static bool restarts_of_quorum(struct role_env *env, uint64_t *ret)
+{
+	struct disk *d = env->disk;
+	char path[600], text[24];
+	size_t got = 0;
+	int64_t v;
+	int file;
+
+	snprintf(path, sizeof path, "%s/quorum.restarts", env->run_dir);
+	if (d->calls->open(d, path, DISK_RDONLY, &file) != OK)
+		return false;
+	bool ok = d->calls->pread(d, file, text, sizeof text, 0, &got) == OK && got > 1 &&
+		  conf_parse_int((struct str){ text, (int32_t)got - 1 }, &v) && v >= 0;
+	d->calls->close(d, file);
+	*ret = ok ? (uint64_t)v : 0;
+	return ok;
+}
+
 static void processes(struct role_env *env, struct buf *b)
 {
 	char labels[64];
+	uint64_t v;
 
 	head(b, "moldau_process_restarts_total", "counter", "Processes that died and were replaced, by role");
 	for (int r = 0; r < SUPER_ROLES; r++) {
@@ -62,6 +83,13 @@ static void processes(struct role_env *env, struct buf *b)
 		value(b, "moldau_process_restarts_total", labels,
 		      atomic_load(bell_word(env->bells, (enum bell_word)(BELL_RESTARTS_ROLE + r))));
 	}
+	if (restarts_of_quorum(env, &v))
+		value(b, "moldau_process_restarts_total", "role=\"quorum\"", v);
+	head(b, "moldau_process_hangs_total", "counter", "Processes that showed no sign of life and were killed");
+	value(b, "moldau_process_hangs_total", "", atomic_load(bell_word(env->bells, BELL_HANGS)));
+	head(b, "moldau_partition_table_resets_total", "counter",
+	     "How often all processes were restarted to make the partition table anew");
+	value(b, "moldau_partition_table_resets_total", "", atomic_load(bell_word(env->bells, BELL_RESETS)));
 	head(b, "kafka_server_socket_server_metrics_connection_count", "gauge", "Client connections by worker");
 	for (int w = 0; w < env->workers; w++) {
 		snprintf(labels, sizeof labels, "networkProcessor=\"%d\"", w);
@@ -98,6 +126,9 @@ static void partitions(struct role_env *env, struct buf *b)
 		{ "moldau_partition_appends_total", "Batches committed", c.appends },
 		{ "moldau_partition_append_bytes_total", "Bytes committed", c.append_bytes },
 		{ "moldau_partition_rebuilt_total", "Records rebuilt from their files", c.rebuilt },
+		{ "moldau_partition_recovered_total", "Replicas that were made from their files", c.recovered },
+		{ "moldau_recovery_scanned_segments_total", "Log segments read by that", c.scanned_files },
+		{ "moldau_recovery_scanned_bytes_total", "Bytes of log segments read by that", c.scanned_bytes },
 		{ "moldau_partition_long_files_total", "Files longer than committed without a death; must stay 0",
 		  c.long_files },
 		{ "moldau_partition_producers_evicted_total", "Live producers pushed out of the full slab",

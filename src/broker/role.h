@@ -47,17 +47,22 @@ struct role_env {
 	void (*image_unmap)(struct role_env *env, struct image *im);
 	/* Agent: publishes a block as the next generation and nudges everyone. */
 	int (*image_publish)(struct role_env *env, const void *block, size_t bytes);
-	/* Agent: makes the table when none can be trusted, else attaches; fills env->table. */
-	int (*table_open)(struct role_env *env, const struct part_id *id, bool *ret_fresh);
+	/* Agent: attaches the table, or makes it (`make`) when none can be trusted; fills env->table.
+	 * E_AGAIN: there is none and it was not to be made. */
+	int (*table_open)(struct role_env *env, const struct part_id *id, bool make);
 	/* One line to the log: level, message, detail, hint (the last two may be NULL). */
 	void (*log)(struct role_env *env, int level, const char *msg, const char *detail,
 		    const char *hint);
+	/* Agent: the supervisor holds a copy of this descriptor too, which it takes over; -1: the last one is
+	 * in use, let go of those before. */
+	void (*hold)(struct role_env *env, int fd);
 	/* Role is ready to serve: the supervisor is told. */
 	void (*ready)(struct role_env *env);
 	void *role;			/* the role's own state */
 };
 
-/* Called by main after the environment is complete. < 0: the process exits with a message. */
+/* Called by main after the environment is complete. < 0: the process exits with a message; E_FOREIGN and
+ * E_VERSION end the broker (super.h, enum super_status), for starting again will not help. */
 int worker_start(struct role_env *env);
 int agent_start(struct role_env *env);
 int groups_start(struct role_env *env);

@@ -230,10 +230,20 @@ static void look_at(struct storage *st, uint32_t slot)
 	}
 }
 
+static void alive(void *ctx)
+{
+	struct role_env *env = ctx;
+
+	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
+}
+
 static void look_at_all(struct storage *st)
 {
-	for (uint32_t i = 0; i < part_slots_end(st->env->table); i++)
+	for (uint32_t i = 0; i < part_slots_end(st->env->table); i++) {
 		look_at(st, i);
+		if (i % 64 == 0)
+			alive(st->env);
+	}
 }
 
 /* ---- retention ---- */
@@ -383,12 +393,35 @@ void storage_drain(struct role_env *env)
 	st->draining = true;
 }
 
+/* How much of the logs had to be read to start; 0 where the partition table was still good. */
+static void report(struct storage *st, uint64_t since_us, const struct part_counts *before)
+{
+	struct role_env *env = st->env;
+	struct part_counts now;
+	uint32_t online = 0;
+	char line[200];
+
+	part_counts(env->table, &now);
+	for (uint32_t i = 0; i < part_slots_end(env->table); i++)
+		online += part_slot_state(env->table, i) == PART_ONLINE;
+	snprintf(line, sizeof line, "partitions=%u recovered=%llu scanned_segments=%llu scanned_bytes=%llu ms=%llu",
+		 online, (unsigned long long)(now.recovered - before->recovered),
+		 (unsigned long long)(now.scanned_files - before->scanned_files),
+		 (unsigned long long)(now.scanned_bytes - before->scanned_bytes),
+		 (unsigned long long)(env->clock->mono_us(env->clock) - since_us) / 1000);
+	env->log(env, 1, "logs are open", line, NULL);
+}
+
 int storage_start(struct role_env *env)
 {
 	struct storage *st = mem_alloc(sizeof *st);
+	uint64_t since_us = env->clock->mono_us(env->clock);
+	struct part_counts before;
 
 	st->env = env;
 	env->role = st;
+	part_on_progress(env->table, alive, env);
+	part_counts(env->table, &before);
 	int err = part_checkpoint_load(env->table, &st->clean_start);
 	if (err != OK && err != E_NOENT) {
 		env->log(env, 3, "the checkpoint of the log directory cannot be used", err_text(err), NULL);
@@ -403,6 +436,7 @@ int storage_start(struct role_env *env)
 		}
 	image_refresh(st);
 	look_at_all(st);
+	report(st, since_us, &before);
 	st->retention_ticks = (uint64_t)conf_int(env->conf, "log.retention.check.interval.ms") * 1000 / TICK_US;
 	if (st->retention_ticks == 0)
 		st->retention_ticks = 1;

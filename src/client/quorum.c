@@ -49,7 +49,10 @@ struct qclient {
 	int64_t session;
 	uint8_t password[16];
 	enum q_state state;
-	struct net_conn *conn, *live;
+	struct net_conn *conn;
+	struct net_conn *live, *live_next;	/* watched by the server; about to be */
+	uint32_t conns;			/* whose on_close has not run: Q4 */
+	int why;			/* q_why() */
 	bool open;			/* conn is connected */
 	bool gone;			/* q_close() or q_detach() was called: Q4 */
 	int live_fd;
@@ -58,7 +61,7 @@ struct qclient {
 	struct call *held, **held_tail;		/* made while connecting */
 	uint64_t heard_us;
 	uint32_t backoff_us;
-	struct loop_timer beat, retry, failed;
+	struct loop_timer beat, retry, failed, live_retry;
 	char **prefix;
 	struct str *prefixes;
 	uint32_t n_prefixes;
@@ -69,10 +72,11 @@ struct qclient {
 };
 
 static void connect_next(struct qclient *q);
+static const struct net_events net_events;
 
 static void free_if_done(struct qclient *q)
 {
-	if (!q->gone || q->conn || q->live)
+	if (!q->gone || q->conns > 0)
 		return;
 	for (int i = 0; i < q->n_addresses; i++)
 		mem_free(q->address[i]);
@@ -255,12 +259,24 @@ static void on_failed(struct loop_timer *t)
 	}
 }
 
-static void expired(struct qclient *q)
+static void live_drop(struct qclient *q)
 {
+	q->loop->calls->timer_stop(q->loop, &q->live_retry);
+	if (q->live)
+		q->net->calls->abort(q->live);
+	if (q->live_next)
+		q->net->calls->abort(q->live_next);
+	q->live = q->live_next = NULL;
+}
+
+static void expired(struct qclient *q, int why)
+{
+	q->why = why;
 	q->loop->calls->timer_stop(q->loop, &q->beat);
 	q->loop->calls->timer_stop(q->loop, &q->retry);
 	if (q->conn)
 		q->net->calls->abort(q->conn);
+	live_drop(q);
 	fail_list(&q->sent, &q->sent_tail, E_CLOSED);
 	fail_list(&q->held, &q->held_tail, E_CLOSED);
 	set_state(q, Q_EXPIRED);
@@ -278,16 +294,54 @@ static void send_subscribe(struct qclient *q)
 	call_send(q, c);
 }
 
-static void send_liveness(struct qclient *q)
+/* ---- the liveness connection: one at work, while the next one is being made ---- */
+
+static void send_liveness(struct qclient *q, struct net_conn *c)
 {
 	struct buf b;
 
-	if (!q->live)
-		return;
 	frame_start(&b, QF_LIVENESS, 0, 4);
 	mp_put_int(&b, q->session);
 	mp_put_bytes(&b, (struct bytes){ q->password, sizeof q->password });
-	send_buf(q->net, q->live, &b);
+	send_buf(q->net, c, &b);
+}
+
+/* After each HELLO: the server that answered must be the one that watches. */
+static void live_connect(struct qclient *q)
+{
+	if (q->live_next)
+		q->net->calls->abort(q->live_next);
+	q->live_next = NULL;
+	if (q->net->calls->connect(q->net, q->address[q->at], &net_events, q, QF_FRAME_MAX, &q->live_next) == OK) {
+		q->conns++;
+	} else {
+		q->live_next = NULL;
+		q->loop->calls->timer_set(q->loop, &q->live_retry, BACKOFF_US_MAX);
+	}
+}
+
+static void on_live_retry(struct loop_timer *t)
+{
+	struct qclient *q = t->user;
+
+	if (q->state == Q_READY && !q->live_next)
+		live_connect(q);
+}
+
+static void on_live_answer(struct qclient *q, struct mp_reader *m)
+{
+	uint32_t fields = mp_array(m);
+	int64_t type = mp_int(m), id = mp_int(m), err = mp_int(m);
+
+	if (!mp_ok(m) || fields < 3 || type != QF_LIVENESS || id != 0 || err != OK) {
+		q->net->calls->abort(q->live_next);
+		return;
+	}
+	if (q->live)
+		q->net->calls->abort(q->live);
+	q->live = q->live_next;
+	q->live_next = NULL;
+	q->ev.on_live(q->user, q->live, true);
 }
 
 static void on_hello(struct qclient *q, int err, struct mp_reader *m)
@@ -297,7 +351,7 @@ static void on_hello(struct qclient *q, int err, struct mp_reader *m)
 		return;
 	}
 	if (err != OK) {
-		expired(q);
+		expired(q, err);
 		return;
 	}
 	int64_t protocol = mp_int(m);
@@ -317,8 +371,11 @@ static void on_hello(struct qclient *q, int err, struct mp_reader *m)
 	memcpy(q->password, password.p, 16);
 	q->timeout_ms = (uint32_t)timeout;
 	q->backoff_us = BACKOFF_US_MIN;
-	send_liveness(q);
 	q->state = Q_READY;
+	if (q->ev.on_live)
+		live_connect(q);
+	else if (q->live)
+		send_liveness(q, q->live);
 	if (q->subscribed)
 		send_subscribe(q);
 	struct call *v = q->held;
@@ -358,7 +415,7 @@ static void on_answer(struct qclient *q, enum qf_type t, struct mp_reader *m)
 			q->last = zxid;
 		answer(c, err, 0, NULL);
 		if (err == E_CLOSED)
-			expired(q);
+			expired(q, E_CLOSED);
 	} else if (t == QF_MULTI || t == QF_GET) {
 		int64_t zxid = mp_int(m);
 
@@ -411,7 +468,7 @@ static void on_push(struct qclient *q, enum qf_type t, struct mp_reader *m)
 		if (q->ev.on_snapshot_end)
 			q->ev.on_snapshot_end(q->user, zxid);
 	} else if (t == QF_EXPIRED) {
-		expired(q);
+		expired(q, E_CLOSED);
 	}
 }
 
@@ -431,6 +488,8 @@ static void on_frame(void *user, struct net_conn *conn, uint8_t *frame, uint32_t
 			on_answer(q, (enum qf_type)t, &m);
 		else
 			on_push(q, (enum qf_type)t, &m);
+	} else if (conn == q->live_next && !q->gone) {
+		on_live_answer(q, &m);
 	}
 	q->net->calls->frame_free(q->net, frame);
 }
@@ -439,6 +498,10 @@ static void on_connect(void *user, struct net_conn *conn, int err)
 {
 	struct qclient *q = user;
 
+	if (err == OK && !q->gone && conn == q->live_next) {
+		q->ev.on_live(q->user, conn, false);
+		send_liveness(q, conn);
+	}
 	if (err != OK || q->gone || conn != q->conn)
 		return;
 	struct call *c = call_new(q, QF_HELLO, 8);
@@ -460,8 +523,15 @@ static void on_close(void *user, struct net_conn *conn, int err)
 	struct qclient *q = user;
 
 	(void)err;
-	if (conn == q->live)
-		q->live = NULL;
+	q->conns--;
+	if (conn == q->live || conn == q->live_next) {
+		if (conn == q->live)
+			q->live = NULL;
+		else
+			q->live_next = NULL;
+		if (q->ev.on_live && q->state == Q_READY)
+			q->loop->calls->timer_set(q->loop, &q->live_retry, BACKOFF_US_MAX);
+	}
 	if (conn == q->conn) {
 		q->conn = NULL;
 		q->open = false;
@@ -512,11 +582,13 @@ static void connect_next(struct qclient *q)
 	if (q->conn || q->gone || q->state != Q_CONNECTING)
 		return;
 	if (q->net->calls->connect(q->net, q->address[q->at], &net_events, q, QF_FRAME_MAX,
-				   &q->conn) != OK) {
-		q->conn = NULL;
-		q->at = (q->at + 1) % q->n_addresses;
-		q->loop->calls->timer_set(q->loop, &q->retry, BACKOFF_US_MAX);
+				   &q->conn) == OK) {
+		q->conns++;
+		return;
 	}
+	q->conn = NULL;
+	q->at = (q->at + 1) % q->n_addresses;
+	q->loop->calls->timer_set(q->loop, &q->retry, BACKOFF_US_MAX);
 }
 
 int q_open(struct net *net, struct loop *loop, struct clock *clock, const struct q_options *opt,
@@ -548,9 +620,13 @@ int q_open(struct net *net, struct loop *loop, struct clock *clock, const struct
 	q->beat = (struct loop_timer){ .fire = on_beat, .user = q };
 	q->retry = (struct loop_timer){ .fire = on_retry, .user = q };
 	q->failed = (struct loop_timer){ .fire = on_failed, .user = q };
-	if (opt->liveness_fd >= 0 &&
-	    net->calls->adopt(net, opt->liveness_fd, &net_events, q, QF_FRAME_MAX, &q->live) != OK)
-		q->live = NULL;
+	q->live_retry = (struct loop_timer){ .fire = on_live_retry, .user = q };
+	if (opt->liveness_fd >= 0) {
+		if (net->calls->adopt(net, opt->liveness_fd, &net_events, q, QF_FRAME_MAX, &q->live) == OK)
+			q->conns++;
+		else
+			q->live = NULL;
+	}
 	connect_next(q);
 	*ret = q;
 	return OK;
@@ -574,8 +650,7 @@ static void leave(struct qclient *q, bool end_session)
 	} else if (q->conn) {
 		q->net->calls->abort(q->conn);
 	}
-	if (q->live)
-		q->net->calls->abort(q->live);
+	live_drop(q);
 	free_if_done(q);
 }
 
@@ -592,6 +667,11 @@ void q_detach(struct qclient *q)
 enum q_state q_state(struct qclient *q)
 {
 	return q->state;
+}
+
+int q_why(struct qclient *q)
+{
+	return q->why;
 }
 
 int64_t q_session(struct qclient *q, uint8_t ret_password[16])

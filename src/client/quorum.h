@@ -70,6 +70,11 @@ struct q_events {
 	/* The full state follows as on_changes of `zxid` calls until on_snapshot_end. */
 	void (*on_snapshot_begin)(void *user, int64_t zxid);
 	void (*on_snapshot_end)(void *user, int64_t zxid);
+	/* Not NULL: the session hangs on a connection of its own as well, and ends at once when the last
+	 * holder of that one is gone. Called when it is connected, before the server is told to watch it
+	 * (net->dup_fd() and let another process hold the copy), and once more, `watched`, when the server
+	 * does: copies of earlier ones may be closed then. */
+	void (*on_live)(void *user, struct net_conn *c, bool watched);
 };
 
 typedef void q_multi_done(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n);
@@ -91,6 +96,8 @@ int q_open(struct net *net, struct loop *loop, struct clock *clock, const struct
 void q_close(struct qclient *q);	/* ends the session */
 void q_detach(struct qclient *q);	/* leaves the session to its timeout; frees the handle */
 enum q_state q_state(struct qclient *q);
+/* Why it is Q_EXPIRED: E_NOENT, E_CLOSED (the session ended), E_FOREIGN (another cluster), E_VERSION. */
+int q_why(struct qclient *q);
 int64_t q_session(struct qclient *q, uint8_t ret_password[16]);
 const char *q_cluster_id(struct qclient *q);
 

@@ -13,7 +13,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-#define MAGIC UINT64_C(0x4d4f4c4442454c4c)
+#define MAGIC UINT64_C(0x4d4f4c4442454c32)
 
 struct header {
 	uint64_t magic;
@@ -30,6 +30,7 @@ struct page {
 	_Atomic uint32_t all;		/* 1: look at everything */
 	_Atomic uint32_t nudged;
 	struct bell_load load;
+	struct bell_life life;
 	_Alignas(64) _Atomic uint64_t counters[BELL_COUNTERS];
 };
 
@@ -67,6 +68,14 @@ void bell_format(void *mem, size_t bytes, uint32_t slots)
 	h->sums = (h->words + 63) / 64;
 	h->page_words = page_words(slots);
 	h->magic = MAGIC;
+}
+
+bool bell_valid(const void *mem, size_t bytes)
+{
+	const struct header *h = mem;
+
+	return bytes >= sizeof *h && h->magic == MAGIC && h->page_words == page_words(h->slots) &&
+	       bytes >= bell_bytes(h->slots);
 }
 
 struct bells *bell_attach(void *mem, size_t bytes, unsigned self, struct bell_port *port)
@@ -219,6 +228,11 @@ uint64_t bell_last_beat(struct bells *b, unsigned proc)
 struct bell_load *bell_load(struct bells *b, unsigned proc)
 {
 	return &page_of(b, proc)->load;
+}
+
+struct bell_life *bell_life(struct bells *b, unsigned proc)
+{
+	return &page_of(b, proc)->life;
 }
 
 _Atomic uint64_t *bell_counters(struct bells *b, unsigned proc)

@@ -38,6 +38,8 @@ struct bells;			/* private handle of one process: mapping + who was marked this 
 size_t bell_bytes(uint32_t slots);
 /* Formats zeroed memory; by the supervisor, once. */
 void bell_format(void *mem, size_t bytes, uint32_t slots);
+/* These are formatted pages of this layout, all of them. */
+bool bell_valid(const void *mem, size_t bytes);
 /* A handle on formatted pages; `self` is this process. The caller frees it with mem_free(). */
 struct bells *bell_attach(void *mem, size_t bytes, unsigned self, struct bell_port *port);
 
@@ -62,6 +64,13 @@ uint32_t bell_take(struct bells *b, bool *ret_all);
 void bell_beat(struct bells *b, uint64_t now_ms);
 uint64_t bell_last_beat(struct bells *b, unsigned proc);
 
+/* Which process of a role this is, for who has to know that it was replaced. */
+struct bell_life {
+	_Atomic uint32_t generation;	/* how many were started; by the supervisor */
+	_Atomic uint32_t ready;		/* the generation that serves; by its owner */
+};
+struct bell_life *bell_life(struct bells *b, unsigned proc);
+
 /* Counters that all processes add to and /metrics reads; see proto/counters.def. */
 struct bell_load {		/* per worker, written by it alone with relaxed stores */
 	_Atomic uint32_t conns;
@@ -79,6 +88,9 @@ enum bell_word {
 	BELL_TABLE_GEN,		/* generation of the partition table in use; 0: none yet */
 	BELL_RESTARTS_ROLE,	/* + enum super_role: the same by role */
 	BELL_RESTARTS_ROLE_LAST = BELL_RESTARTS_ROLE + 7,
+	BELL_RESET,		/* 1: the partition table cannot be trusted; asked by whoever saw it */
+	BELL_RESETS,		/* how often the table was thrown away while the broker ran */
+	BELL_HANGS,		/* children that did not answer and were killed */
 	BELL_CLEAN,		/* 1: the storage process wrote a clean checkpoint */
 	BELL_WORDS = 64
 };

@@ -367,7 +367,7 @@ int log_dir_meta_read(struct disk *d, const char *log_dir, struct log_dir_meta *
 	struct buf b;
 	struct str s, x;
 	int64_t v;
-	bool ok = true, version = false, cluster = false;
+	bool ok = true, version = false, newer = false, cluster = false;
 	int err;
 
 	beside(&p, log_dir, "meta.properties");
@@ -378,6 +378,7 @@ int log_dir_meta_read(struct disk *d, const char *log_dir, struct log_dir_meta *
 	while (line(&t, &s)) {
 		if (starts(s, "version=", &x)) {
 			version = str_is(x, "1");
+			newer = number(&x, &v) && v > 1;
 		} else if (starts(s, "cluster.id=", &x)) {
 			ok &= cluster = uuid_parse(x, &m.cluster_id);
 		} else if (starts(s, "directory.id=", &x)) {
@@ -391,6 +392,8 @@ int log_dir_meta_read(struct disk *d, const char *log_dir, struct log_dir_meta *
 		}
 	}
 	buf_release(&b);
+	if (newer)
+		return E_VERSION;
 	if (!ok || !version || !cluster || m.node_id < 0)
 		return E_BAD;
 	*ret = m;

@@ -41,12 +41,37 @@ static void got(struct evhttp_request *req, void *arg)
 	buf_release(&b);
 }
 
+/* A server of one page that listens nowhere yet; NULL: out of memory. */
+static struct evhttp *server(struct loop_os *loop, const char *path, const char *type,
+			     void (*on_get)(void *ctx, struct buf *page), void *ctx)
+{
+	struct evhttp *http = evhttp_new(loop_os_base(loop));
+
+	if (http == NULL)
+		return NULL;
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	evhttp_set_timeout(http, IDLE_S);
+	evhttp_set_max_headers_size(http, HEAD_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
+	struct page *p = mem_alloc(sizeof *p);
+	*p = (struct page){ type, on_get, ctx };
+	evhttp_set_cb(http, path, got, p);
+	return http;
+}
+
+int http_os_serve_fd(struct loop_os *loop, int fd, const char *path, const char *type,
+		     void (*on_get)(void *ctx, struct buf *page), void *ctx)
+{
+	struct evhttp *http = server(loop, path, type, on_get, ctx);
+
+	return http != NULL && evhttp_accept_socket(http, fd) == 0 ? OK : E_LIMIT;
+}
+
 int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
 		  void (*on_get)(void *ctx, struct buf *page), void *ctx)
 {
 	const char *colon = strrchr(address, ':');
 	struct evhttp *http;
-	struct page *p;
 	char host[256];
 	long port;
 
@@ -57,19 +82,12 @@ int http_os_serve(struct loop_os *loop, const char *address, const char *path, c
 		return E_BAD;
 	memcpy(host, address, (size_t)(colon - address));
 	host[colon - address] = 0;
-	http = evhttp_new(loop_os_base(loop));
+	http = server(loop, path, type, on_get, ctx);
 	if (http == NULL)
 		return E_LIMIT;
-	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-	evhttp_set_timeout(http, IDLE_S);
-	evhttp_set_max_headers_size(http, HEAD_MAX);
-	evhttp_set_max_body_size(http, BODY_MAX);
 	if (evhttp_bind_socket(http, host[0] != 0 ? host : "0.0.0.0", (uint16_t)port) != 0) {
 		evhttp_free(http);
 		return E_IO;
 	}
-	p = mem_alloc(sizeof *p);
-	*p = (struct page){ type, on_get, ctx };
-	evhttp_set_cb(http, path, got, p);
 	return OK;
 }

@@ -7,6 +7,9 @@
 
 /* Serves `path` at "host:port"; on_get fills the page (not with what is in it already). Other paths
  * get 404, other methods 405. < 0: the address cannot be used. For the life of the process. */
+/* The same on a socket that listens already; it is the callee's. */
+int http_os_serve_fd(struct loop_os *loop, int fd, const char *path, const char *type,
+		     void (*on_get)(void *ctx, struct buf *page), void *ctx);
 int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
 		  void (*on_get)(void *ctx, struct buf *page), void *ctx);
 

@@ -69,6 +69,20 @@ int part_table_format(void *mem, const struct part_limits *lim, const struct par
 	return OK;
 }
 
+int part_table_limits(const void *mem, size_t bytes, struct part_limits *ret)
+{
+	const struct part_header *h = mem;
+
+	if (bytes < sizeof *h || h->magic != PART_MAGIC || h->formatted != 1)
+		return E_DAMAGED;
+	if (h->layout != PART_LAYOUT)
+		return E_VERSION;
+	if (h->crc != header_crc(h) || bytes < part_table_bytes(&h->limits))
+		return E_DAMAGED;
+	*ret = h->limits;
+	return OK;
+}
+
 static bool same_id(const struct part_id *a, const struct part_id *b)
 {
 	return strncmp(a->boot_id, b->boot_id, sizeof a->boot_id) == 0 &&
@@ -114,6 +128,12 @@ int part_table_attach(void *mem, const struct part_id *expect, unsigned self_pro
 	part_stock_reclaim(t);
 	*ret = t;
 	return OK;
+}
+
+void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx)
+{
+	t->progress = fn;
+	t->progress_ctx = ctx;
 }
 
 void part_table_free(struct part_table *t)
@@ -377,5 +397,7 @@ void part_counts(struct part_table *t, struct part_counts *ret)
 	*ret = (struct part_counts){ .lock_repairs = sum[PC_REPAIRS], .torn_tails = sum[PC_TORN],
 		.dropped_versions = sum[PC_DROPPED], .dedups = sum[PC_DEDUPS],
 		.appends = sum[PC_APPENDS], .append_bytes = sum[PC_BYTES], .rebuilt = sum[PC_REBUILT],
-		.long_files = sum[PC_LONG], .producers_evicted = sum[PC_EVICTED], .busy = sum[PC_BUSY] };
+		.long_files = sum[PC_LONG], .producers_evicted = sum[PC_EVICTED], .busy = sum[PC_BUSY],
+		.recovered = sum[PC_RECOVERED], .scanned_files = sum[PC_SCANNED_FILES],
+		.scanned_bytes = sum[PC_SCANNED_BYTES] };
 }

@@ -47,12 +47,16 @@ typedef int part_grow_fn(void *ctx, uint64_t off, uint64_t len);
 /* Formats zeroed memory (agent or supervisor, once). */
 int part_table_format(void *mem, const struct part_limits *lim, const struct part_id *id,
 		      struct lock_port *lock, part_grow_fn *grow, void *grow_ctx) MUST_CHECK;
+/* How a formatted table was made; E_DAMAGED, E_VERSION: it is none that we can read. `bytes`: of mem. */
+int part_table_limits(const void *mem, size_t bytes, struct part_limits *ret) MUST_CHECK;
 /* E_FOREIGN: another id, boot or generation; E_VERSION: another layout; E_DAMAGED: bad checksum.
  * log_dir: the folder of the partition folders. Handle freed by part_table_free(). */
 int part_table_attach(void *mem, const struct part_id *expect, unsigned self_proc, struct disk *disk,
 		      struct lock_port *lock, const char *log_dir, part_grow_fn *grow,
 		      void *grow_ctx, struct part_table **ret) MUST_CHECK;
 void part_table_free(struct part_table *t);
+/* fn is called every few batches that a recovery reads, so that its process can show that it lives. */
+void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx);
 
 /* ---- slots: life of a replica ------------------------------------------------------------- */
 
@@ -320,6 +324,8 @@ struct part_counts {			/* sums over the table since it was made */
 	uint64_t long_files;		/* files longer than committed without a death: must stay 0 */
 	uint64_t producers_evicted;	/* live producers pushed out because the slab was full */
 	uint64_t busy;			/* lock was taken, request parked */
+	uint64_t recovered;		/* replicas made from their files */
+	uint64_t scanned_files, scanned_bytes;	/* of segments, by that */
 };
 void part_counts(struct part_table *t, struct part_counts *ret);
 

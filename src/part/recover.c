@@ -197,6 +197,8 @@ static void on_batch(void *ctx, const struct log_head *h, uint64_t pos, const ui
 {
 	struct recovery *k = ctx;
 
+	if (k->t->progress)
+		k->t->progress(k->t->progress_ctx);
 	if (pos != 0 && pos - k->index_pos >= REBUILD_INTERVAL) {
 		struct log_index_entry e = { .rel = (uint32_t)((uint64_t)h->base_offset - k->base),
 			.pos = (uint32_t)pos, .max_ts = k->max_ts,
@@ -303,6 +305,8 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uin
 		.dense = next_base == UINT64_MAX, .offset_end = next_base };
 	int err = OK;
 
+	part_tally(k->t, PC_SCANNED_FILES, 1);
+	part_tally(k->t, PC_SCANNED_BYTES, bytes > k->first_pos ? bytes - k->first_pos : 0);
 	if (next < k->recovery_point) {
 		struct log_walk w;
 		struct log_head h;
@@ -672,6 +676,7 @@ int part_slot_recover(struct part_table *t, uint32_t slot, bool trusted_clean)
 	err = part_recover_locked(t, slot, r, trusted_clean);
 	if (err == E_IO)
 		part_fail(r);
+	part_tally(t, PC_RECOVERED, err == OK);
 	part_unlock(t, r, held, &ignored);
 	return err;
 }

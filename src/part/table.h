@@ -34,6 +34,8 @@ struct part_table {
 	char *log_dir;
 	part_grow_fn *grow;
 	void *grow_ctx;
+	void (*progress)(void *ctx);	/* NULL, or called now and then by long work */
+	void *progress_ctx;
 	unsigned self;
 	struct log_files *files;
 	struct part_count_line *count;	/* of this process */

@@ -141,7 +141,7 @@ class Cluster:
         for bad in ("AddressSanitizer", "runtime error:", "must:", "ThreadSanitizer"):
             assert bad not in text, self.tail(80)
         got = self.restarts()
-        for role in ("worker", "agent", "groups", "storage"):
+        for role in ("worker", "agent", "groups", "storage", "supervisor", "quorum"):
             assert got.get(role, 0) == self.kills.get(role, 0), (role, got, self.kills, self.tail(80))
         for root, _, files in os.walk(self.dir):
             for f in files:

@@ -50,8 +50,9 @@ static void listed(void *ctx, int err, int64_t zxid, const struct q_node *v, uin
 	if (err)
 		printf("%s\n", err_name(err));
 	for (uint32_t i = 0; i < n; i++)
-		printf("%.*s = %.*s (version %d)\n", v[i].path.len, v[i].path.p,
-		       v[i].value.len > 0 ? v[i].value.len : 0, (const char *)v[i].value.p, v[i].version);
+		printf("%.*s = %.*s (version %d) czxid=%lld owner=%llx\n", v[i].path.len, v[i].path.p,
+		       v[i].value.len > 0 ? v[i].value.len : 0, (const char *)v[i].value.p, v[i].version,
+		       (long long)v[i].czxid, (unsigned long long)v[i].owner);
 	finish(err ? 1 : 0);
 }
 
@@ -181,7 +182,7 @@ static void on_stop(struct loop_timer *t)
 
 int main(int argc, char **argv)
 {
-	static const struct q_events ev = { on_state, on_changes, on_begin, on_end };
+	static const struct q_events ev = { on_state, on_changes, on_begin, on_end, NULL };
 	struct loop_os *l = loop_os_new();
 
 	if (argc < 4)

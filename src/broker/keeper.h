@@ -1,0 +1,33 @@
+/*
+ * keeper.h - the supervisor's state, shared by the files it is split into: main_super.c (children,
+ * signals), main_open.c (what must be there before the first child).
+ */
+#ifndef BROKER_KEEPER_H
+#define BROKER_KEEPER_H
+
+#include <sys/types.h>
+
+#include "broker/host.h"
+#include "broker/super.h"
+
+struct keeper {
+	struct host *h;
+	struct super policy;
+	struct bell_port port;
+	struct bells *bells;
+	pid_t pid[SUPER_CHILDREN_MAX];
+	int n_held;			/* descriptors FD_HELD ... */
+	int signals;			/* signalfd */
+	bool killed;			/* the broker before us did not end by itself */
+	bool served;			/* every role was ready once */
+	bool end;
+	uint64_t watchdog_ms, watched_ms;
+};
+
+/* Locks the log directory, opens listeners and doorbells, makes the shared pages, writes the settings
+ * for children. What is wrong was logged. */
+int keeper_open(struct keeper *k) MUST_CHECK;
+/* After a clean end nothing in the run directory is of use: its memory is given back. */
+void keeper_leave(struct keeper *k);
+
+#endif
