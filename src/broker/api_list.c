@@ -2,7 +2,8 @@
  * api_list.c - ListOffsets and OffsetForLeaderEpoch: where in a log is a time, an end, an epoch's end.
  *
  * A search by time may have to read a batch from the disk: partitions are served one after the other, at
- * most one batch of a request is in memory, and what is cold is read off the loop.
+ * most one batch of a request is in memory; what is cold is read off the loop, and what is compressed is
+ * unpacked off the loop.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -51,6 +52,12 @@ struct list {
 	struct part_range range;
 	struct disk_op op;
 	uint8_t *batch;
+	size_t batch_len;
+	struct work work;
+	/* what find() found */
+	int found;			/* OK; E_NOENT: nothing that young; else the batch is damaged */
+	int64_t found_offset, found_ts;
+	int32_t found_epoch;
 };
 
 static void run(struct list *l);
@@ -118,38 +125,81 @@ static void search_over(struct list *l)
 	l->batch = NULL;
 }
 
-/* The batch of a search by time lies in l->batch. */
-static void search_batch(struct list *l, size_t len)
+/* The record in l->batch. Touches nothing but l and the codec: it may run on the other thread. */
+static void find(struct list *l, struct codec *codec)
 {
-	struct item *it = &l->items[l->next];
-	struct batch_port *port = codec_port(l->q->w->codec);
+	int64_t ts = l->items[l->next].ts;
+	struct batch_port *port = codec_port(codec);
 	struct batch_head h;
-	int64_t offset, ts;
-	int err = batch_parse(l->batch, len, &h);
+	int err = batch_parse(l->batch, l->batch_len, &h);
 
-	if (err == OK && h.bytes > len)
+	if (err == OK && h.bytes > l->batch_len)
 		err = E_SHORT;
 	if (err == OK)
-		err = it->ts == MAX_TIMESTAMP ?
-		      batch_find_max_time(l->batch, &h, PLAIN_MAX, port, &offset, &ts) :
-		      batch_find_time(l->batch, &h, it->ts, PLAIN_MAX, port, &offset, &ts);
-	if (err == OK && offset < l->limit)
-		set(l, it, offset, ts, h.leader_epoch);
-	else if (err == OK || err == E_NOENT)
+		err = ts == MAX_TIMESTAMP ?
+		      batch_find_max_time(l->batch, &h, PLAIN_MAX, port, &l->found_offset, &l->found_ts) :
+		      batch_find_time(l->batch, &h, ts, PLAIN_MAX, port, &l->found_offset, &l->found_ts);
+	l->found = err;
+	l->found_epoch = h.leader_epoch;
+}
+
+static void take_found(struct list *l)
+{
+	struct item *it = &l->items[l->next];
+
+	if (l->found == OK && l->found_offset < l->limit)
+		set(l, it, l->found_offset, l->found_ts, l->found_epoch);
+	else if (l->found == OK || l->found == E_NOENT)
 		it->a->error_code = l->none;
 	else
 		it->a->error_code = KAFKA_KAFKA_STORAGE_ERROR;
+	search_over(l);
+}
+
+static void find_run(struct work *work)
+{
+	struct list *l = (struct list *)((char *)work - offsetof(struct list, work));
+
+	find(l, l->q->w->work_codec);
+}
+
+static void find_done(struct work *work)
+{
+	struct list *l = (struct list *)((char *)work - offsetof(struct list, work));
+
+	take_found(l);
+	l->next++;
+	run(l);
+}
+
+/* The batch of a search by time lies in l->batch. False: the answer comes from find_done(). */
+static bool search_batch(struct list *l, size_t len)
+{
+	struct worker *w = l->q->w;
+	struct batch_head h;
+
+	l->batch_len = len;
+	if (batch_parse(l->batch, len, &h) == OK && batch_codec(&h) != BATCH_PLAIN) {
+		l->work = (struct work){ .run = find_run, .done = find_done };
+		w->env->work->submit(w->env->work, &l->work);
+		return false;
+	}
+	find(l, w->codec);
+	take_found(l);
+	return true;
 }
 
 static void on_read(struct disk_op *op, int err)
 {
 	struct list *l = (struct list *)((char *)op - offsetof(struct list, op));
 
-	if (err == OK)
-		search_batch(l, op->ret_len);
-	else
+	if (err == OK) {
+		if (!search_batch(l, op->ret_len))
+			return;
+	} else {
 		l->items[l->next].a->error_code = KAFKA_KAFKA_STORAGE_ERROR;
-	search_over(l);
+		search_over(l);
+	}
 	l->next++;
 	run(l);
 }
@@ -165,7 +215,7 @@ static void on_warm(struct disk_op *op, int err)
 	run(l);
 }
 
-/* False: the answer comes from on_read() or on_warm(). */
+/* False: the answer comes from on_read(), on_warm() or find_done(). */
 static bool search(struct list *l, const struct part_view *v)
 {
 	struct item *it = &l->items[l->next];
@@ -202,9 +252,8 @@ static bool search(struct list *l, const struct part_view *v)
 		return false;
 	}
 	if (env->disk->calls->pread(env->disk, l->range.file, l->batch, l->range.len, l->range.off, &len) == OK)
-		search_batch(l, len);
-	else
-		it->a->error_code = KAFKA_KAFKA_STORAGE_ERROR;
+		return search_batch(l, len);
+	it->a->error_code = KAFKA_KAFKA_STORAGE_ERROR;
 	search_over(l);
 	return true;
 }

@@ -2,6 +2,7 @@
  * api_produce.c - Produce: check each partition's batch, append, wait for the acknowledgement, answer.
  *
  *   api_produce -> check (errors at once) -> append_submit ... append_run -> on_appended
+ *               -> big check off the loop -> on_big_checked -> append_submit
  *     acks 0, 1   all appended -> finish
  *     acks -1     all appended -> wait until the high watermark covers each -> finish | deadline: 7
  *
@@ -25,6 +26,7 @@ struct part_op {			/* one partition of one request */
 	struct waiter wt;
 	struct produce_checked checked;
 	uint32_t slot;
+	uint32_t sent;			/* bytes */
 	int32_t index;
 	int16_t error;
 	int64_t base_offset, append_time_ms, log_start;
@@ -330,46 +332,94 @@ static bool internal_refused(const struct req *q, const struct image_topic *t)
 	return t->internal && !str_is(q->client_id, "__admin_client");	/* trap 26 */
 }
 
+/* The batch was checked: into the log, or the error. */
+static void begin_append(struct part_op *p, const struct api_place *place)
+{
+	struct worker *w = p->op->q->w;
+	struct part_view v;
+
+	p->error = p->checked.error;
+	p->slot = place->part.slot;
+	if (p->error != KAFKA_NONE) {
+		if (part_view(w->env->table, p->slot, &place->topic.id, &v) == OK)
+			p->log_start = v.log_start;	/* trap 43 */
+		count_add(w, COUNT_BYTES_REJECTED, p->sent);
+		return;
+	}
+	p->log_append_time = place->topic.conf.timestamp_type == 1;
+	p->a.slot = p->slot;
+	p->a.epoch = place->part.leader_epoch;
+	p->a.topic_id = place->topic.id;
+	p->a.done = on_appended;
+	produce_part_conf(w, &place->topic.conf, &p->a.conf);
+	p->op->appending++;
+	append_submit(w, &p->a);
+}
+
+/* Leader, rights and minimum of replicas, now. */
+static bool find_place(struct part_op *p, struct str name, const struct uuid *id, struct api_place *place)
+{
+	struct req *q = p->op->q;
+
+	api_find(q->w, name, id, p->index, -1, place);
+	if (place->known && internal_refused(q, &place->topic))
+		place->error = KAFKA_INVALID_TOPIC_EXCEPTION;
+	if (place->error == KAFKA_NOT_LEADER_OR_FOLLOWER && place->known) {
+		p->leader = place->part.leader;
+		p->leader_epoch = place->part.leader_epoch;
+	}
+	p->error = place->error;
+	if (p->error == KAFKA_NONE && p->op->m->acks == -1 && too_few_replicas(place))
+		p->error = KAFKA_NOT_ENOUGH_REPLICAS;	/* trap 41 */
+	return p->error == KAFKA_NONE;
+}
+
+/* Off the loop it took a while: the partition is looked up again. */
+static void on_big_checked(struct produce_big *b)
+{
+	struct part_op *p = (struct part_op *)((char *)b->head - offsetof(struct part_op, a) -
+					       offsetof(struct append, head));
+	struct api_place place;
+
+	p->op->appending--;
+	if (find_place(p, STR(""), &p->a.topic_id, &place))
+		begin_append(p, &place);
+	maybe_finish(p->op);
+}
+
+static void begin_big(struct part_op *p, const struct image_topic *t, struct bytes records)
+{
+	struct req *q = p->op->q;
+	struct produce_big *b = arena_alloc(&q->arena, sizeof *b);
+
+	if (!b) {
+		p->error = KAFKA_MESSAGE_TOO_LARGE;
+		return;
+	}
+	b->done = on_big_checked;
+	p->a.topic_id = t->id;
+	p->op->appending++;
+	produce_check_big(b, q, t, records, p->a.head, &p->a.batch, &p->checked);
+}
+
 static void begin_part(struct part_op *p, const struct produce_request_topic_produce_data *t,
 		       struct bytes records)
 {
 	struct req *q = p->op->q;
-	struct worker *w = q->w;
 	struct api_place place;
-	struct part_view v;
 
-	count_add(w, COUNT_PRODUCE_REQUESTS, 1);
-	api_find(w, t->name, q->version >= 13 ? &t->topic_id : NULL, p->index, -1, &place);
-	if (q->version >= 13 && uuid_is_zero(&t->topic_id))
-		place.error = KAFKA_UNKNOWN_TOPIC_ID;
-	if (place.known && internal_refused(q, &place.topic))
-		place.error = KAFKA_INVALID_TOPIC_EXCEPTION;
-	if (place.error == KAFKA_NOT_LEADER_OR_FOLLOWER && place.known) {
-		p->leader = place.part.leader;
-		p->leader_epoch = place.part.leader_epoch;
-	}
-	p->error = place.error;
-	if (p->error == KAFKA_NONE && p->op->m->acks == -1 && too_few_replicas(&place))
-		p->error = KAFKA_NOT_ENOUGH_REPLICAS;	/* trap 41 */
-	if (p->error != KAFKA_NONE)
-		return;
-	p->slot = place.part.slot;
-	produce_check(q, &place.topic, records, p->a.head, &p->a.batch, &p->checked);
-	p->error = p->checked.error;
-	if (p->error != KAFKA_NONE) {
-		if (part_view(w->env->table, p->slot, &place.topic.id, &v) == OK)
-			p->log_start = v.log_start;	/* trap 43 */
-		count_add(w, COUNT_BYTES_REJECTED, records.len > 0 ? (uint64_t)records.len : 0);
+	count_add(q->w, COUNT_PRODUCE_REQUESTS, 1);
+	p->sent = records.len > 0 ? (uint32_t)records.len : 0;
+	if (q->version >= 13 && uuid_is_zero(&t->topic_id)) {
+		p->error = KAFKA_UNKNOWN_TOPIC_ID;
 		return;
 	}
-	p->log_append_time = place.topic.conf.timestamp_type == 1;
-	p->a.slot = p->slot;
-	p->a.epoch = place.part.leader_epoch;
-	p->a.topic_id = place.topic.id;
-	p->a.done = on_appended;
-	produce_part_conf(w, &place.topic.conf, &p->a.conf);
-	p->op->appending++;
-	append_submit(w, &p->a);
+	if (!find_place(p, t->name, q->version >= 13 ? &t->topic_id : NULL, &place))
+		return;
+	if (!produce_check(q, &place.topic, records, p->a.head, &p->a.batch, &p->checked))
+		begin_big(p, &place.topic, records);
+	else
+		begin_append(p, &place);
 }
 
 static struct produce *make(struct req *q, struct produce_request *m)

@@ -11,7 +11,6 @@
 #include "wire/wire.h"
 
 #define ARENA_CHUNK 2048		/* a parked long poll keeps one chunk */
-#define ARENA_MAX ((size_t)64 << 20)	/* decoded form of one request */
 #define SPARE_REQS_MAX 256
 #define QUEUED_MAX ((uint64_t)1 << 20)	/* answers not yet sent, above which no request is begun */
 
@@ -29,9 +28,10 @@ static struct req *req_new(struct worker *w)
 		*q = (struct req){ .arena = arena };
 	} else {
 		q = mem_alloc(sizeof *q);
-		arena_init(&q->arena, ARENA_CHUNK, ARENA_MAX);
+		arena_init(&q->arena, ARENA_CHUNK, w->decoded_max);
 	}
 	q->w = w;
+	q->arena.max = w->decoded_max;
 	q->start_us = worker_now_us(w);
 	return q;
 }
@@ -106,6 +106,7 @@ static void conn_free(struct conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	w->conns_n--;
+	admit_give(w, &c->admit);
 	atomic_store_explicit(&bell_load(w->env->bells, w->env->proc)->conns, w->conns_n,
 			      memory_order_relaxed);
 	count_add(w, COUNT_CONNECTIONS_CLOSED, 1);
@@ -386,6 +387,10 @@ static void on_close(void *user, struct net_conn *nc, int err)
 
 	(void)nc;
 	(void)err;
+	if (c->refused) {
+		mem_free(c);
+		return;
+	}
 	c->closing = true;
 	c->nc = NULL;
 	if (q) {
@@ -412,6 +417,11 @@ void conn_adopt(struct worker *w, int fd, int listener)
 	c->mute_timer.fire = on_throttle_over;
 	if (w->env->net->calls->adopt(w->env->net, fd, &events, c, w->conf.max_frame, &c->nc) != OK) {
 		mem_free(c);
+		return;
+	}
+	if (!admit_take(w, w->env->net->calls->peer(c->nc), &c->admit)) {
+		c->closing = c->refused = true;
+		w->env->net->calls->abort(c->nc);
 		return;
 	}
 	c->used_us = worker_now_us(w);

@@ -24,6 +24,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "broker/admit.h"
 #include "broker/reply.h"
 #include "broker/wait.h"
 #include "io/net.h"
@@ -48,8 +49,10 @@ struct conn {
 	uint8_t *stash;			/* a frame that came while answers were still queued */
 	uint32_t stash_len;
 	uint64_t used_us;		/* last frame */
+	struct admit admit;
 	bool muted;			/* the port delivers no frame */
 	bool closing;			/* close() was called: nothing is taken any more */
+	bool refused;			/* by a limit of connections: it is in no list */
 	struct conn *prev, *next;	/* all of the worker */
 };
 

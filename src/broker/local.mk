@@ -5,7 +5,7 @@ src_broker_libworker_a_SOURCES = %D%/worker.c %D%/worker.h %D%/conn.c %D%/conn.h
 	%D%/api_produce.c %D%/api_fetch.c %D%/fetch.h %D%/fetch_encode.c \
 	%D%/fetch_session.c %D%/fetch_session.h %D%/api_list.c %D%/api_meta.c %D%/api_records.c \
 	%D%/api_topic.c \
-	%D%/topic_create.c %D%/topic_create.h %D%/counters.h
+	%D%/topic_create.c %D%/topic_create.h %D%/counters.h %D%/admit.c %D%/admit.h
 WORKER_LIBS = src/broker/libworker.a
 EXTRA_DIST += proto/counters.def
 noinst_LIBRARIES += src/broker/libgroups.a

@@ -28,6 +28,7 @@
 #include "os/net_os.h"
 #include "os/proc_os.h"
 #include "os/shm_os.h"
+#include "os/work_os.h"
 
 #define TABLE_POLL_US 2000
 #define BEATS_PER_HANG 8		/* signs of life in the time after which the supervisor kills */
@@ -512,6 +513,7 @@ static void fill_env(struct runner *r, int idx)
 	env->loop = loop_os_port(r->loop);
 	env->net = net_os_new(r->loop, UINT64_C(256) << 20);
 	env->disk = disk_os_new(r->loop, env->proc == PROC_STORAGE ? SYNC_THREADS : WARM_THREADS);
+	env->work = strcmp(role, "worker") == 0 ? work_os_new(r->loop) : NULL;
 	env->lock = lock_os();
 	env->clock = clock_os();
 	env->workers = h->workers;

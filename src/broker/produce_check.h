@@ -4,7 +4,9 @@
 #ifndef BROKER_PRODUCE_CHECK_H
 #define BROKER_PRODUCE_CHECK_H
 
+#include "base/buf.h"
 #include "broker/conn.h"
+#include "io/work.h"
 #include "meta/image.h"
 #include "part/part.h"
 #include "wire/batch.h"
@@ -18,9 +20,31 @@ struct produce_checked {
 	uint32_t bytes;			/* as it goes to the log */
 };
 
-/* head: 61 private bytes that live until the append is done. */
-void produce_check(struct req *q, const struct image_topic *t, struct bytes records,
-		   uint8_t head[BATCH_HEAD], struct part_batch *batch, struct produce_checked *ret);
+/*
+ * head: 61 private bytes that live until the append is done. False: the batch unpacks to more than one turn
+ * of the loop may take, nothing was decided; produce_check_big() is to do it.
+ */
+bool produce_check(struct req *q, const struct image_topic *t, struct bytes records,
+		   uint8_t head[BATCH_HEAD], struct part_batch *batch, struct produce_checked *ret) MUST_CHECK;
+
+struct produce_big {			/* a check on the work port's thread */
+	struct work work;
+	struct req *q;
+	struct image_conf conf;		/* the topic's when it was begun */
+	struct bytes records;
+	uint8_t *head;
+	struct part_batch *batch;
+	struct produce_checked *ret;
+	struct batch_rules rules;
+	struct batch_checked checked;
+	struct buf recoded;
+	int recode_err;
+	void (*done)(struct produce_big *b);	/* *ret is filled in, *batch when it has no error */
+};
+
+/* The same off the loop. b and all it points to must live until b->done(). */
+void produce_check_big(struct produce_big *b, struct req *q, const struct image_topic *t, struct bytes records,
+		       uint8_t head[BATCH_HEAD], struct part_batch *batch, struct produce_checked *ret);
 /* A topic's settings as the partition wants them. */
 void produce_part_conf(const struct worker *w, const struct image_conf *c, struct part_conf *ret);
 

@@ -12,6 +12,7 @@
 #include "io/disk.h"
 #include "io/loop.h"
 #include "io/net.h"
+#include "io/work.h"
 #include "ipc/bell.h"
 #include "part/part.h"
 
@@ -29,6 +30,7 @@ struct role_env {
 	struct loop *loop;
 	struct net *net;
 	struct disk *disk;
+	struct work_port *work;		/* workers only */
 	struct lock_port *lock;
 	struct clock *clock;
 	struct rng rng;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/conf.h"
+#include "broker/admit.h"
 #include "broker/api.h"
 #include "broker/append.h"
 #include "broker/fetch_session.h"
@@ -14,6 +15,9 @@
 #define TRIM_TICKS 10			/* closes replaced files once a second */
 #define IDLE_TICKS 100			/* looks for idle connections every ten seconds */
 #define DRAIN_US 10000000		/* then what is still open is cut */
+#define DECODED_MIN ((size_t)2 << 20)	/* decoded form of one request: at least, and */
+#define DECODED_EACH ((size_t)2048)	/* for each topic of the cluster and each replica of this broker */
+#define DECODED_MAX ((size_t)64 << 20)
 
 /* ---- the image ------------------------------------------------------------------------------ */
 
@@ -36,6 +40,10 @@ static void image_refresh(struct worker *w)
 		env->image_unmap(env, w->im);
 	w->im = im;
 	w->im_gen = gen;
+	/* Nobody honest names more than there is: what a request may unfold to, and so how long the others wait
+	 * for it, grows with the cluster. */
+	size_t most = DECODED_MIN + DECODED_EACH * ((size_t)part_slots_end(env->table) + image_topics(im));
+	w->decoded_max = most < DECODED_MAX ? most : DECODED_MAX;
 	/* Leadership may have changed, topics may be gone: everything parked looks again. */
 	wait_fire_all(&w->waits);
 	if (!w->ready) {
@@ -152,6 +160,7 @@ static void conf_load(struct worker *w)
 {
 	struct conf *c = w->env->conf;
 	int64_t idle_ms = conf_int(c, "connections.max.idle.ms");
+	int64_t per_ip = conf_int(c, "max.connections.per.ip");
 
 	w->conf = (struct worker_conf){
 		.max_frame = (uint32_t)conf_int(c, "socket.request.max.bytes"),
@@ -163,6 +172,8 @@ static void conf_load(struct worker *w)
 		.auto_create = conf_bool(c, "auto.create.topics.enable"),
 		.describe_max = (int32_t)conf_int(c, "max.request.partition.size.limit"),
 		.record_max_bytes = (uint32_t)conf_int(c, "max.decompressed.message.bytes"),
+		.max_conns = (uint32_t)conf_int(c, "max.connections"),
+		.max_conns_per_ip = per_ip == INT32_MAX ? UINT32_MAX : (uint32_t)per_ip,
 	};
 }
 
@@ -172,16 +183,19 @@ int worker_start(struct role_env *env)
 	struct loop *loop = env->loop;
 	char name[] = "groups-0";
 
-	must(env->table != NULL && env->proc < PROC_WORKERS_MAX);
+	must(env->table != NULL && env->work != NULL && env->proc < PROC_WORKERS_MAX);
 	must(env->groups >= 1 && env->groups <= PROC_GROUPS_MAX);
 	w->env = env;
+	w->decoded_max = DECODED_MIN;
 	env->role = w;
 	conf_load(w);
 	wait_init(&w->waits, env->table, loop, env->clock);
 	w->append_v = mem_alloc(PART_BATCHES_MAX * sizeof *w->append_v);
 	w->counters = bell_counters(env->bells, env->proc);
 	w->codec = codec_new(&CODEC_LIMITS);
+	w->work_codec = codec_new(&CODEC_LIMITS);
 	w->sessions = fetch_cache_new(w->conf.fetch_sessions, &env->rng);
+	admit_init(w);
 	w->agent = relay_new(w, "agent");
 	for (int i = 0; i < env->groups; i++) {
 		name[sizeof name - 2] = (char)('0' + i);
@@ -207,6 +221,7 @@ void worker_free(struct role_env *env)
 	relay_free(w->agent);
 	fetch_cache_free(w->sessions);
 	codec_free(w->codec);
+	codec_free(w->work_codec);
 	if (w->im)
 		env->image_unmap(env, w->im);
 	wait_release(&w->waits);

@@ -43,6 +43,8 @@ struct worker_conf {			/* broker settings, read once at the start */
 	bool auto_create;		/* auto.create.topics.enable */
 	uint32_t record_max_bytes;	/* max.decompressed.message.bytes */
 	int32_t describe_max;		/* max.request.partition.size.limit */
+	uint32_t max_conns;		/* max.connections */
+	uint32_t max_conns_per_ip;	/* max.connections.per.ip; UINT32_MAX: not counted */
 };
 
 struct worker {
@@ -53,6 +55,8 @@ struct worker {
 	struct waits waits;
 	struct conn *conns;
 	uint32_t conns_n;
+	uint64_t refused_log_us;	/* when a refused connection was last logged */
+	size_t decoded_max;		/* of one request, see image_refresh() */
 	struct req *spare_reqs;
 	uint32_t spare_reqs_n;
 	struct reply *spare_replies;
@@ -60,6 +64,7 @@ struct worker {
 	struct part_batch *append_v;	/* PART_BATCHES_MAX, for one part_append() */
 	struct fetch *fetch_ready;	/* long polls to look at in this turn */
 	struct codec *codec;
+	struct codec *work_codec;	/* the same for env->work's thread */
 	struct fetch_cache *sessions;
 	struct creating creating[WORKER_CREATING];
 	unsigned ticks;

@@ -32,6 +32,7 @@ struct page {
 	struct bell_load load;
 	struct bell_life life;
 	_Alignas(64) _Atomic uint64_t counters[BELL_COUNTERS];
+	_Atomic uint16_t addresses[2][BELL_ADDRESSES];
 };
 
 struct bells {
@@ -238,6 +239,11 @@ struct bell_life *bell_life(struct bells *b, unsigned proc)
 _Atomic uint64_t *bell_counters(struct bells *b, unsigned proc)
 {
 	return page_of(b, proc)->counters;
+}
+
+_Atomic uint16_t *bell_addresses(struct bells *b, unsigned proc, int row)
+{
+	return page_of(b, proc)->addresses[row];
 }
 
 _Atomic uint64_t *bell_word(struct bells *b, enum bell_word w)

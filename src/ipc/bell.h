@@ -77,6 +77,10 @@ struct bell_load {		/* per worker, written by it alone with relaxed stores */
 	_Atomic uint32_t busy_permille;
 };
 struct bell_load *bell_load(struct bells *b, unsigned proc);
+/* Connections of a worker by client address: two rows of cells, an address has one cell in each. Written by
+ * the worker alone; zeroed when it starts. */
+#define BELL_ADDRESSES 4096
+_Atomic uint16_t *bell_addresses(struct bells *b, unsigned proc, int row);
 /* Room for counters of one process: bell_counters_n words, zeroed at format, never reset by a restart. */
 #define BELL_COUNTERS 1024
 _Atomic uint64_t *bell_counters(struct bells *b, unsigned proc);

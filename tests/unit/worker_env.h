@@ -210,10 +210,33 @@ static void we_submit(struct disk *d, struct disk_op *op)
 	we_ops = op;
 }
 
+/* ---- work of the other thread: done in the next turn ---- */
+
+static struct work *we_works;
+static uint64_t we_works_done;
+
+static void we_work(struct work_port *p, struct work *w)
+{
+	(void)p;
+	w->next = we_works;
+	we_works = w;
+}
+
+static struct work_port we_work_port = { we_work };
+
 static bool we_run_ops(struct we *e)
 {
 	struct disk_op *op = we_ops;
 
+	if (we_works) {
+		struct work *w = we_works;
+
+		we_works = w->next;
+		w->run(w);
+		w->done(w);
+		we_works_done++;
+		return true;
+	}
 	if (!op)
 		return false;
 	we_ops = op->next;
@@ -266,6 +289,7 @@ static struct worker *we_up(struct we *e)
 	we_disk_calls.submit = we_submit;
 	e->disk->port.calls = &we_disk_calls;
 	we_ops = NULL;
+	we_works = NULL;
 	testlock_init(&e->lock);
 	e->lim = (struct part_limits){ .parts = 16, .producers = 64 };
 	e->mem = mem_alloc(part_table_bytes(&e->lim));
@@ -277,7 +301,7 @@ static struct worker *we_up(struct we *e)
 	char err[CONF_ERR_BYTES];
 	cr_assert_eq(conf_set(conf, STR("max.incremental.fetch.session.cache.slots"), STR("4"), err), OK);
 	e->env = (struct role_env){
-		.conf = conf, .loop = &e->loop, .net = &e->net, .disk = &e->disk->port,
+		.conf = conf, .loop = &e->loop, .net = &e->net, .disk = &e->disk->port, .work = &we_work_port,
 		.lock = &e->lock.port, .clock = &e->clock,
 		.bells = bell_attach(e->bell_mem, bell_bytes(16), 0, &e->bell), .workers = 1, .groups = 2,
 		.node_id = 1, .log_dir = "/d", .run_dir = "/r", .listeners = &e->listener, .n_listeners = 1,
