@@ -18,3 +18,7 @@ tests_torture_moldau_broker_mutant_LDADD = $(HOST_LIBS) $(AGENT_LIBS) $(WORKER_L
 	src/part/libpartm.a src/base/libmutant.a $(META_LIBS) $(CLIENT_LIBS) src/ipc/libipc.a src/wire/libwire.a \
 	src/wire/libcodec.a $(OS_LIBS) $(CONF_LIBS) $(BASE_LIBS) $(CODEC_LIBS)
 dist_noinst_SCRIPTS += tests/torture/kill9_mutants.sh
+# Hostile clients beside an honest one.
+check_PROGRAMS += tests/torture/hostile
+tests_torture_hostile_SOURCES = %D%/hostile.c %D%/attacks.c %D%/hostile.h
+tests_torture_hostile_LDADD = $(TEST_LIBS) $(BASE_LIBS) $(CODEC_LIBS)
