@@ -104,7 +104,8 @@ static int64_t produce(struct honest *c)
 	if (raw_call(c->fd, &c->out, &c->in) != OK)
 		return -1;
 	struct cursor a = cursor_of(c->in.p, c->in.len);
-	if (cursor_be32(&a, &correlation) || correlation != (uint32_t)c->correlation || !cursor_take(&a, 4 + 2 + 6 + 4) ||
+	if (cursor_be32(&a, &correlation) || correlation != (uint32_t)c->correlation ||
+	    !cursor_take(&a, 4 + 2 + 6 + 4) ||
 	    cursor_be32(&a, &n) || cursor_be16(&a, &code) || cursor_be64(&a, &base) || code != 0)
 		return -1;
 	return (int64_t)base;
@@ -366,8 +367,8 @@ static void finish(void)
 static void arguments(int argc, char **argv)
 {
 	static const struct option o[] = {
-		{ "rounds", 1, NULL, 'n' }, { "seed", 1, NULL, 'r' }, { "attack", 1, NULL, 'a' }, { "keep", 0, NULL, 'k' },
-		{ NULL, 0, NULL, 0 },
+		{ "rounds", 1, NULL, 'n' }, { "seed", 1, NULL, 'r' }, { "attack", 1, NULL, 'a' },
+		{ "keep", 0, NULL, 'k' }, { NULL, 0, NULL, 0 },
 	};
 	const char *build = getenv("MOLDAU_BUILD");
 	char *slash;

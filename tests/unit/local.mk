@@ -51,6 +51,11 @@ EXTRA_DIST += tests/golden/wire
 if HAVE_CRITERION
 check_PROGRAMS += tests/unit/test_worker.tap tests/unit/test_worker_admin.tap tests/unit/test_fetch_encode.tap
 TESTS += tests/unit/test_worker.tap tests/unit/test_worker_admin.tap tests/unit/test_fetch_encode.tap
+check_PROGRAMS += tests/unit/test_worker_limits.tap
+TESTS += tests/unit/test_worker_limits.tap
+tests_unit_test_worker_limits_tap_SOURCES = %D%/test_worker_limits.c %D%/worker_ask.h
+tests_unit_test_worker_limits_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_worker_limits_tap_LDADD = $(tests_unit_test_worker_tap_LDADD)
 tests_unit_test_worker_admin_tap_SOURCES = %D%/test_worker_admin.c %D%/worker_ask.h
 tests_unit_test_worker_admin_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_worker_admin_tap_LDADD = $(tests_unit_test_worker_tap_LDADD)
