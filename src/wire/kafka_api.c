@@ -87,7 +87,7 @@ const struct kafka_api kafka_apis[] = {
 	     NONE, ALTER, CLUSTER, REQUEST)
 	LIVE(46, LIST_PARTITION_REASSIGNMENTS, "ListPartitionReassignments", list_partition_reassignments,
 	     NONE, DESCRIBE, CLUSTER, REQUEST)
-	LIVE(47, OFFSET_DELETE, "OffsetDelete", offset_delete, NONE, DELETE, GROUP, REQUEST)
+	LIVE(47, OFFSET_DELETE, "OffsetDelete", offset_delete, GROUPS, DELETE, GROUP, REQUEST)
 	LIVE(48, DESCRIBE_CLIENT_QUOTAS, "DescribeClientQuotas", describe_client_quotas,
 	     NONE, DESCRIBE_CONFIGS, CLUSTER, REQUEST)
 	LIVE(49, ALTER_CLIENT_QUOTAS, "AlterClientQuotas", alter_client_quotas,

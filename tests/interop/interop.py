@@ -16,6 +16,7 @@ from cluster import BUILD, Cluster  # noqa: E402
 
 CACHE = os.path.abspath(os.environ.get("INTEROP_CACHE") or os.path.join(BUILD, "interop-cache"))
 CLIENTS = os.path.join(HERE, "clients")
+JAVA = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]     # short runs
 
 
 def skip(why):
@@ -114,6 +115,15 @@ def classpath(name, version):
         os.rename(path + ".new", path)
     with open(path) as f:
         return f.read().strip()
+
+
+def java_client(version):
+    """The command that runs clients/KafkaClient.java with kafka-clients of that version."""
+    path = classpath("kafka-clients", version)
+    classes = folder("java", "classes-" + version)
+    fetch("KafkaClient", tool("javac", "default-jdk-headless"), "-nowarn", "-d", classes, "-cp", path,
+          os.path.join(CLIENTS, "KafkaClient.java"), ours=True)
+    return (*JAVA, "-Dversion=" + version, "-cp", path + ":" + classes, "KafkaClient")
 
 
 def client(*command, cwd=None, env=None, seconds=600, **settings):

@@ -296,7 +296,8 @@ static void produce_n(const char *codec, const char *idempotent, int n)
 
 	for (int i = 0; i < n; i++) {
 		int p = i % PARTS;
-		int len = snprintf(value, sizeof value, "%d %d %s some text that compresses, some text", p, made[p], codec);
+		int len = snprintf(value, sizeof value, "%d %d %s some text that compresses, some text", p, made[p],
+				   codec);
 		rd_kafka_resp_err_t e = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(p),
 			RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value, (size_t)len),
 			RD_KAFKA_V_KEY(&made[p], sizeof made[p]), RD_KAFKA_V_END);
