@@ -13,6 +13,8 @@
 #define ARENA_CHUNK 2048		/* a parked long poll keeps one chunk */
 #define SPARE_REQS_MAX 256
 #define QUEUED_MAX ((uint64_t)1 << 20)	/* answers not yet sent, above which no request is begun */
+#define PIPE_REQS 64			/* Produce requests of a connection in processing at once ... */
+#define PIPE_BYTES ((uint64_t)2 << 20)	/* ... and their frames, above which none is begun */
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
@@ -128,21 +130,40 @@ static void mute(struct conn *c)
 	c->muted = true;
 }
 
+/* May this frame be begun now? (C1) */
+static bool may_begin(const struct conn *c, const uint8_t *frame, uint32_t len)
+{
+	struct worker *w = c->w;
+	bool produce = len >= 2 && be16_get(frame) == API_KEY_PRODUCE;
+
+	if (!w->ready || c->mute_until_us || w->env->net->calls->queued_bytes(c->nc) > QUEUED_MAX)
+		return false;
+	if (produce && w->behind)	/* C6 */
+		return false;
+	if (!c->first)
+		return true;
+	return produce && !w->draining && c->last->api->key == API_KEY_PRODUCE && !c->last->close &&
+	       c->reqs < PIPE_REQS && c->frame_bytes < PIPE_BYTES;
+}
+
 static void resume(struct conn *c)
 {
 	struct worker *w = c->w;
 
-	if (c->closing || c->req || c->mute_until_us || !w->ready)
+	if (c->closing)
 		return;
 	if (c->stash) {
-		if (w->env->net->calls->queued_bytes(c->nc) > QUEUED_MAX)
+		if (!may_begin(c, c->stash, c->stash_len))
 			return;
 		uint8_t *frame = c->stash;
 
 		c->stash = NULL;
 		conn_take(c, frame, c->stash_len);
-		return;
+		if (c->closing || c->stash)
+			return;
 	}
+	if (!w->ready || c->mute_until_us || (c->first && c->last->api->key != API_KEY_PRODUCE))
+		return;
 	if (c->muted)
 		w->env->net->calls->unmute(c->nc);
 	c->muted = false;
@@ -164,24 +185,55 @@ static void throttle(struct conn *c, uint32_t ms)
 	wait_timer_set(&c->w->waits, &c->mute_timer, c->mute_until_us);
 }
 
-static struct conn *req_end(struct req *q)
+/* The answer has gone or there is none. */
+static void first_end(struct conn *c)
 {
-	struct conn *c = q->conn;
+	struct req *q = c->first;
 	uint32_t throttle_ms = q->throttle_ms;
+	bool close = q->close;
 
-	if (c) {
-		must(c->req == q);	/* C1 */
-		c->req = NULL;
-	}
+	c->first = q->next;
+	if (!c->first)
+		c->last = NULL;
+	c->reqs--;
+	if (q->reply && !c->closing)
+		reply_send(q->reply, c->nc);
+	else
+		reply_drop(q->reply);
+	q->reply = NULL;
 	req_free(q);
-	if (c && throttle_ms > 0 && !c->closing)
+	if (c->closing)
+		return;
+	if (close)
+		conn_close(c);
+	else if (throttle_ms > 0)
 		throttle(c, throttle_ms);
-	return c;
 }
 
-static void next_request(struct conn *c)
+/* The handler is through with it. */
+static void req_done(struct req *q, struct reply *r, bool close)
 {
-	if (c->w->draining)
+	struct conn *c = q->conn;
+
+	if (!c) {
+		reply_drop(r);
+		req_free(q);
+		return;
+	}
+	must(!q->done);			/* C3 */
+	q->done = true;
+	q->close = close;
+	q->reply = r;
+	c->frame_bytes -= q->frame_len;
+	if (c->first != q) {		/* C5 */
+		wait_timer_stop(&c->w->waits, &q->timer);
+		frame_give(q);
+		arena_reset(&q->arena);
+		return;
+	}
+	while (c->first && c->first->done)
+		first_end(c);
+	if (c->w->draining && !c->first)
 		conn_close(c);
 	else
 		resume(c);
@@ -189,27 +241,17 @@ static void next_request(struct conn *c)
 
 void req_no_answer(struct req *q)
 {
-	struct conn *c = req_end(q);
-
-	if (c)
-		next_request(c);
+	req_done(q, NULL, false);
 }
 
 void req_reply(struct req *q, struct reply *r)
 {
-	if (q->conn && !q->conn->closing)
-		reply_send(r, q->conn->nc);
-	else
-		reply_drop(r);
-	req_no_answer(q);
+	req_done(q, r, false);
 }
 
 void req_close(struct req *q)
 {
-	struct conn *c = req_end(q);
-
-	if (c)
-		conn_close(c);
+	req_done(q, NULL, true);
 }
 
 struct reply *req_reply_begin(struct req *q)
@@ -307,13 +349,12 @@ static void refuse(struct conn *c, uint8_t *frame)
 	conn_close(c);
 }
 
-/* C1: nothing is in processing here. */
+/* C1: it may be begun. */
 static void conn_take(struct conn *c, uint8_t *frame, uint32_t len)
 {
 	struct worker *w = c->w;
 	struct header h;
 
-	must(!c->req);
 	if (header_read(frame, len, &h) != OK) {
 		refuse(c, frame);
 		return;
@@ -342,13 +383,20 @@ static void conn_take(struct conn *c, uint8_t *frame, uint32_t len)
 	q->frame_len = len;
 	q->body = frame + h.bytes;
 	q->body_len = len - h.bytes;
-	c->req = q;
+	must(!c->first || (c->last->api->key == API_KEY_PRODUCE && api->key == API_KEY_PRODUCE));	/* C1 */
+	if (c->first)
+		c->last->next = q;
+	else
+		c->first = q;
+	c->last = q;
+	c->reqs++;
+	c->frame_bytes += len;
 	c->used_us = q->start_us;
 	if (known)
 		api_dispatch(q);
 	else
 		api_versions_too_new(q);
-	if (c->req && !c->closing)
+	if (c->first && c->last->api->key != API_KEY_PRODUCE && !c->closing)
 		mute(c);
 }
 
@@ -361,7 +409,8 @@ static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t l
 		w->env->net->calls->frame_free(w->env->net, frame);
 		return;
 	}
-	if (c->req || c->mute_until_us || !w->ready || w->env->net->calls->queued_bytes(nc) > QUEUED_MAX) {
+	(void)nc;
+	if (!may_begin(c, frame, len)) {
 		must(!c->stash);	/* the port delivers nothing while it is muted */
 		c->stash = frame;
 		c->stash_len = len;
@@ -383,7 +432,6 @@ static void on_drained(void *user, struct net_conn *nc)
 static void on_close(void *user, struct net_conn *nc, int err)
 {
 	struct conn *c = user;
-	struct req *q = c->req;
 
 	(void)nc;
 	(void)err;
@@ -393,11 +441,17 @@ static void on_close(void *user, struct net_conn *nc, int err)
 	}
 	c->closing = true;
 	c->nc = NULL;
-	if (q) {
-		c->req = NULL;
+	while (c->first) {
+		struct req *q = c->first;
+
+		c->first = q->next;
 		q->conn = NULL;		/* C2 */
-		if (q->on_gone)
+		if (q->done) {
+			reply_drop(q->reply);
+			req_free(q);
+		} else if (q->on_gone) {
 			q->on_gone(q);
+		}
 	}
 	api_conn_gone(c);
 	conn_free(c);
@@ -443,13 +497,13 @@ void conn_resume_all(struct worker *w)
 
 void conn_drain(struct conn *c)
 {
-	if (!c->req)
+	if (!c->first)
 		conn_close(c);
 }
 
 void conn_close_idle(struct worker *w, uint64_t since_us)
 {
 	for (struct conn *c = w->conns; c; c = c->next)
-		if (!c->req && !c->mute_until_us && c->used_us < since_us)
+		if (!c->first && !c->mute_until_us && c->used_us < since_us)
 			conn_close(c);
 }

@@ -1,20 +1,26 @@
 /*
- * conn.h - a client's connection and the one request of it that is in processing.
+ * conn.h - a client's connection and the requests of it that are in processing.
  *
- * Exactly one request of a connection is in processing: the connection is muted until its answer is
- * queued, so answers leave in order and a client that pipelines cannot make this process hold more
- * than one frame of it (plus one that waits until earlier answers have left).
+ * Requests of a connection are processed one after another, but for Produce: those that a client
+ * pipelined are in processing together, so that one write, one sync and one send serve them all.
+ * They reach a partition in their order (append.h), and answers always leave in the order of
+ * requests. A client cannot make this process hold more than PIPE_REQS requests and PIPE_BYTES of
+ * frames, plus the frame that went over it and one that waits for its turn.
  *
- *   frame -> [stash while answers are still queued] -> header -> api_dispatch() -> handler
- *         -> req_answer() | req_reply() | req_no_answer() | req_close()
+ *   frame -> [stash while it may not begin] -> header -> api_dispatch() -> handler
+ *         -> req_answer() | req_reply() | req_no_answer() | req_close() -> [earlier ones] -> sent
  *
  * Invariants
- *   C1 conn->req is not NULL exactly while a request is in processing; no frame is taken then.
+ *   C1 conn->first .. conn->last are the requests that were begun and not yet answered on the wire,
+ *      in their order; when there is more than one, all of them are Produce.
  *   C2 a request outlives its connection when its handler says so (appends of a client that went
  *      away): q->conn is NULL then and the answer is dropped.
  *   C3 every request is finished by exactly one of the four calls above.
  *   C4 no request is begun before the worker has a cluster image: "there is no such topic" is never
  *      said by a broker that has not been told yet.
+ *   C5 a finished request that waits for earlier ones holds its answer only, no frame and no arena.
+ *   C6 no Produce is begun while more is written and not synced than the kernel takes without making
+ *      the writer wait (BELL_BEHIND): the socket is not read, the client waits (P20).
  */
 #ifndef BROKER_CONN_H
 #define BROKER_CONN_H
@@ -45,8 +51,10 @@ struct conn {
 	struct str principal;		/* "User:ANONYMOUS" */
 	uint64_t mute_until_us;		/* throttled; 0: not */
 	struct wait_timer mute_timer;
-	struct req *req;		/* C1 */
-	uint8_t *stash;			/* a frame that came while answers were still queued */
+	struct req *first, *last;	/* C1 */
+	uint32_t reqs;			/* how many */
+	uint64_t frame_bytes;		/* of those that are in processing */
+	uint8_t *stash;			/* a frame that came when it could not be begun */
 	uint32_t stash_len;
 	uint64_t used_us;		/* last frame */
 	struct admit admit;
@@ -76,7 +84,10 @@ struct req {
 	 * otherwise it must let go of everything and call req_no_answer(). */
 	void (*on_gone)(struct req *q);
 	void *op;			/* the handler's own, in the arena */
-	struct req *next;		/* spare list */
+	struct req *next;		/* spare list; of the connection, in order */
+	/* finished, but earlier ones of the connection are not: */
+	bool done, close;
+	struct reply *reply;		/* NULL: none */
 };
 
 void conn_adopt(struct worker *w, int fd, int listener);

@@ -148,8 +148,8 @@ void worker_drain(struct role_env *env)
 	w->drain_until_us = worker_now_us(w) + DRAIN_US;
 	for (struct conn *c = w->conns, *next; c; c = next) {
 		next = c->next;
-		if (c->req && c->req->api->key == API_KEY_FETCH && c->req->timer.at != 0)
-			wait_timer_set(&w->waits, &c->req->timer, worker_now_us(w));	/* long polls end */
+		if (c->first && c->first->api->key == API_KEY_FETCH && c->first->timer.at != 0)
+			wait_timer_set(&w->waits, &c->first->timer, worker_now_us(w));	/* long polls end */
 		conn_drain(c);
 	}
 }

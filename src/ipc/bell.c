@@ -1,7 +1,8 @@
 /*
  * bell.c - shared pages of doorbells. See bell.h for the protocol and B1, B2.
  *
- * Layout: header | BELL_WORDS words | PROC_N x (struct page | summary bits | dirty bits). A summary
+ * Layout: header | BELL_WORDS words | PROC_N + 1 x (struct page | summary bits | dirty bits), the last
+ * one for what is only noted. A summary
  * bit says "a dirty word of these 64 slots may be set"; it is set after the dirty bit and cleared
  * before the dirty word is looked at again, so no bit is ever overlooked.
  */
@@ -14,6 +15,7 @@
 #include "base/mem.h"
 
 #define MAGIC UINT64_C(0x4d4f4c4442454c32)
+#define NOTES PROC_N			/* the page of bell_note() */
 
 struct header {
 	uint64_t magic;
@@ -56,7 +58,7 @@ static size_t header_bytes(void)
 
 size_t bell_bytes(uint32_t slots)
 {
-	return header_bytes() + (size_t)PROC_N * page_words(slots) * 8;
+	return header_bytes() + (size_t)(PROC_N + 1) * page_words(slots) * 8;
 }
 
 void bell_format(void *mem, size_t bytes, uint32_t slots)
@@ -93,7 +95,7 @@ struct bells *bell_attach(void *mem, size_t bytes, unsigned self, struct bell_po
 
 static struct page *page_of(struct bells *b, unsigned proc)
 {
-	must(proc < PROC_N);
+	must(proc <= NOTES);
 	return (struct page *)((uint8_t *)b->h + header_bytes() + (size_t)proc * b->h->page_words * 8);
 }
 
@@ -107,7 +109,7 @@ static _Atomic uint64_t *dirty_of(struct bells *b, struct page *p)
 	return sums_of(p) + b->h->sums;
 }
 
-void bell_mark(struct bells *b, unsigned proc, uint32_t slot)
+static void set_dirty(struct bells *b, unsigned proc, uint32_t slot)
 {
 	struct page *p = page_of(b, proc);
 	uint32_t w = slot / 64;
@@ -115,6 +117,17 @@ void bell_mark(struct bells *b, unsigned proc, uint32_t slot)
 	must(slot < b->h->slots);
 	atomic_fetch_or(&dirty_of(b, p)[w], UINT64_C(1) << slot % 64);
 	atomic_fetch_or(&sums_of(p)[w / 64], UINT64_C(1) << w % 64);
+}
+
+void bell_note(struct bells *b, uint32_t slot)
+{
+	set_dirty(b, NOTES, slot);
+}
+
+void bell_mark(struct bells *b, unsigned proc, uint32_t slot)
+{
+	must(proc < PROC_N);
+	set_dirty(b, proc, slot);
 	b->marked |= UINT64_C(1) << proc;
 }
 
@@ -190,13 +203,11 @@ void bell_nudge_take(struct bells *b)
 	atomic_store(&page_of(b, b->self)->nudged, 0);
 }
 
-uint32_t bell_take(struct bells *b, bool *ret_all)
+static uint32_t take_dirty(struct bells *b, unsigned proc)
 {
-	struct page *p = page_of(b, b->self);
+	struct page *p = page_of(b, proc);
 	_Atomic uint64_t *sums = sums_of(p), *dirty = dirty_of(b, p);
 
-	if (atomic_load(&p->all) != 0 && atomic_exchange(&p->all, 0) != 0)
-		*ret_all = true;
 	for (uint32_t i = 0; i < b->h->sums; i++)
 		for (uint64_t s; (s = atomic_load(&sums[i])) != 0;) {
 			uint32_t w = i * 64 + (uint32_t)__builtin_ctzll(s);
@@ -214,6 +225,20 @@ uint32_t bell_take(struct bells *b, bool *ret_all)
 			return w * 64 + (uint32_t)__builtin_ctzll(bit);
 		}
 	return UINT32_MAX;
+}
+
+uint32_t bell_take(struct bells *b, bool *ret_all)
+{
+	struct page *p = page_of(b, b->self);
+
+	if (atomic_load(&p->all) != 0 && atomic_exchange(&p->all, 0) != 0)
+		*ret_all = true;
+	return take_dirty(b, b->self);
+}
+
+uint32_t bell_take_noted(struct bells *b)
+{
+	return take_dirty(b, NOTES);
 }
 
 void bell_beat(struct bells *b, uint64_t now_ms)

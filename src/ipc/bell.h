@@ -51,6 +51,10 @@ void bell_mark_mask(struct bells *b, uint64_t mask, uint32_t slot);
 void bell_mark_all(struct bells *b, unsigned proc);
 /* Something else than a partition changed (new image, shutdown): wakes without a slot. */
 void bell_nudge(struct bells *b, unsigned proc);
+/* For the storage process, without waking it: the slot was appended to and has time to be synced.
+ * bell_take_noted() takes them as bell_take() does. */
+void bell_note(struct bells *b, uint32_t slot);
+uint32_t bell_take_noted(struct bells *b);
 /* End of a turn: rings everyone marked who is asleep. */
 void bell_flush(struct bells *b);
 
@@ -96,6 +100,7 @@ enum bell_word {
 	BELL_RESETS,		/* how often the table was thrown away while the broker ran */
 	BELL_HANGS,		/* children that did not answer and were killed */
 	BELL_CLEAN,		/* 1: the storage process wrote a clean checkpoint */
+	BELL_BEHIND,		/* 1: too much is written and not synced: workers begin no Produce */
 	BELL_WORDS = 64
 };
 unsigned bell_self(struct bells *b);

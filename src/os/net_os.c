@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,14 +23,24 @@
 #include "base/mem.h"
 
 #define SCRATCH_BYTES (128u << 10)
+#define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
+#define READ_TURN_BYTES (1u << 20)	/* of one connection, then the others have their turn */
+#define GUESS_MAX ((1u << 21) - 64)	/* of a buffer for a frame whose length is not known yet */
 #define IOV_N 64
 #define FDS_N 16
-#define POOL_BYTES 4096u		/* frames up to this size are recycled */
-#define POOL_N 256
+#define POOL_SHIFT 12			/* smallest buffer: 4 KiB */
+#define POOL_CLASSES 10			/* 4 KiB, 8 KiB ... 2 MiB; larger frames are not recycled */
+#define POOL_BYTES_MAX ((uint64_t)16 << 20)	/* kept for the next frames, hot ones first */
+#define POOL_TRIM_US 1000000		/* what was not needed for so long is given back */
 
 struct frame_head {			/* in front of each frame handed out */
-	uint32_t cap;
-	uint32_t pad[3];
+	uint64_t cap;			/* with this head */
+	struct frame_head *next;	/* while it lies in the pool */
+};
+
+struct pool {				/* of buffers of one size */
+	struct frame_head *top;		/* last given back, first taken */
+	uint32_t n, low;		/* in it; fewest since the last trim */
 };
 
 enum conn_state { CONNECTING, OPEN, CLOSING, DEAD };
@@ -51,6 +62,7 @@ struct net_conn {
 	uint32_t head_n;
 	uint8_t *frame;
 	uint32_t frame_len, frame_got;
+	uint32_t last_len;		/* of the frame before */
 	/* bytes read while muted */
 	uint8_t *ahead;
 	uint32_t ahead_len;
@@ -68,12 +80,16 @@ struct net_conn {
 struct net_os {
 	struct net net;			/* first member: the port */
 	struct loop_os *loop;
+	struct loop *loop_port;		/* the same */
 	uint64_t frame_limit, frame_bytes;
-	uint8_t *pool[POOL_N];
-	uint32_t pool_n;
+	struct pool pool[POOL_CLASSES];
+	uint64_t pool_bytes;
+	struct loop_timer trim;
+	bool trim_armed;
 	struct net_conn *conns;
 	struct net_conn *turn;		/* to look at when the turn ends: sends, unmutes, deaths */
 	bool starved;			/* some socket is not read because of frame_limit */
+	bool delivered;			/* a frame, since the turn's end began */
 	uint8_t scratch[SCRATCH_BYTES];
 };
 
@@ -93,18 +109,42 @@ static void list(struct net_conn *c)
 
 /* ---- frames ---- */
 
+static unsigned pool_of(uint64_t bytes)
+{
+	unsigned k = 0;
+
+	while (k < POOL_CLASSES && bytes > UINT64_C(1) << (POOL_SHIFT + k))
+		k++;
+	return k;
+}
+
 static uint8_t *frame_new(struct net_os *n, uint32_t len)
 {
-	uint32_t cap = len <= POOL_BYTES ? POOL_BYTES : len;
+	uint64_t bytes = sizeof(struct frame_head) + (uint64_t)len;
+	unsigned k = pool_of(bytes);
 	struct frame_head *h;
 
-	if (cap == POOL_BYTES && n->pool_n > 0)
-		h = (struct frame_head *)(void *)n->pool[--n->pool_n];
-	else
-		h = mem_resize(NULL, sizeof *h + cap);
-	h->cap = cap;
-	n->frame_bytes += cap;
+	if (k < POOL_CLASSES && n->pool[k].top) {
+		struct pool *p = &n->pool[k];
+
+		h = p->top;
+		p->top = h->next;
+		p->n--;
+		p->low = p->n < p->low ? p->n : p->low;
+		n->pool_bytes -= h->cap;
+	} else {
+		bytes = k < POOL_CLASSES ? UINT64_C(1) << (POOL_SHIFT + k) : bytes;
+		h = mem_resize(NULL, bytes);
+		h->cap = bytes;
+	}
+	n->frame_bytes += h->cap;
 	return (uint8_t *)(h + 1);
+}
+
+/* Bytes of a frame that fit its buffer. */
+static uint64_t frame_room(const uint8_t *frame)
+{
+	return ((const struct frame_head *)(const void *)frame - 1)->cap - sizeof(struct frame_head);
 }
 
 static void resume_starved(struct net_os *n);
@@ -116,13 +156,49 @@ static void frame_free(struct net *port, uint8_t *frame)
 	if (!frame)
 		return;
 	struct frame_head *h = (struct frame_head *)(void *)frame - 1;
+	unsigned k = pool_of(h->cap);
 	n->frame_bytes -= h->cap;
-	if (h->cap == POOL_BYTES && n->pool_n < POOL_N)
-		n->pool[n->pool_n++] = (uint8_t *)h;
-	else
+	if (k < POOL_CLASSES && n->pool_bytes + h->cap <= POOL_BYTES_MAX) {
+		h->next = n->pool[k].top;
+		n->pool[k].top = h;
+		n->pool[k].n++;
+		n->pool_bytes += h->cap;
+		if (!n->trim_armed) {
+			n->trim_armed = true;
+			n->loop_port->calls->timer_set(n->loop_port, &n->trim, POOL_TRIM_US);
+		}
+	} else {
 		mem_free(h);
+	}
 	if (n->starved && n->frame_bytes < n->frame_limit)
 		resume_starved(n);
+}
+
+/* Buffers that lay in the pool all the time since the last look go back to the system. */
+static void trim(struct loop_timer *t)
+{
+	struct net_os *n = t->user;
+	uint64_t freed = 0;
+
+	for (unsigned k = 0; k < POOL_CLASSES; k++) {
+		struct pool *p = &n->pool[k];
+
+		for (; p->low > 0; p->low--) {
+			struct frame_head *h = p->top;
+
+			p->top = h->next;
+			p->n--;
+			freed += h->cap;
+			mem_free(h);
+		}
+		p->low = p->n;
+	}
+	n->pool_bytes -= freed;
+	n->trim_armed = n->pool_bytes > 0;
+	if (n->trim_armed)
+		n->loop_port->calls->timer_set(n->loop_port, &n->trim, POOL_TRIM_US);
+	if (freed > 0)
+		malloc_trim(0);
 }
 
 /* ---- life ---- */
@@ -195,6 +271,27 @@ static void conn_free(struct net_conn *c)
 
 /* ---- reading ---- */
 
+static void deliver(struct net_conn *c)
+{
+	uint8_t *f = c->frame;
+
+	c->frame = NULL;
+	c->head_n = 0;
+	c->last_len = c->frame_len;
+	c->net->delivered = true;
+	c->ev->on_frame(c->user, c, f, c->frame_len);
+}
+
+/* The length word is there. */
+static bool head_ok(struct net_conn *c)
+{
+	c->frame_len = be32_get(c->head);
+	if (c->frame_len <= c->max_frame)
+		return true;
+	die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
+	return false;
+}
+
 /* Takes bytes into frames and delivers them; false: the connection is muted or not open any more,
  * and *p, *len are what is left. */
 static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
@@ -213,11 +310,8 @@ static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
 			*len -= take;
 			if (c->head_n < 4)
 				return true;
-			c->frame_len = be32_get(c->head);
-			if (c->frame_len > c->max_frame) {
-				die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
+			if (!head_ok(c))
 				return false;
-			}
 			c->frame = frame_new(c->net, c->frame_len);
 			c->frame_got = 0;
 		}
@@ -228,13 +322,8 @@ static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
 		c->frame_got += take;
 		*p += take;
 		*len -= take;
-		if (c->frame_got == c->frame_len) {
-			uint8_t *f = c->frame;
-
-			c->frame = NULL;
-			c->head_n = 0;
-			c->ev->on_frame(c->user, c, f, c->frame_len);
-		}
+		if (c->frame_got == c->frame_len)
+			deliver(c);
 	}
 	return true;
 }
@@ -272,49 +361,108 @@ static void stash(struct net_conn *c, const uint8_t *p, uint32_t len)
 	mem_free(old);
 }
 
-static void read_some(struct net_conn *c)
+/* One system call; bytes, or 0: nothing there, or the connection is dead. */
+static uint32_t receive(struct net_conn *c, struct iovec *v, int k)
 {
-	struct net_os *n = c->net;
-	struct iovec v[2];
-	int k = 0;
-	bool direct = c->frame && c->frame_got < c->frame_len;
 	char control[CMSG_SPACE(sizeof(int) * FDS_N)];
-	struct msghdr m = { .msg_iov = v };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)k };
 
-	if (direct)
-		v[k++] = (struct iovec){ c->frame + c->frame_got, c->frame_len - c->frame_got };
-	v[k++] = (struct iovec){ n->scratch, SCRATCH_BYTES };
-	m.msg_iovlen = (size_t)k;
 	if (c->unix_socket) {
 		m.msg_control = control;
 		m.msg_controllen = sizeof control;
 	}
 	ssize_t got = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return 0;
 	if (got <= 0) {
 		die(c, got == 0 ? E_CLOSED : E_IO);
-		return;
+		return 0;
 	}
 	if (c->unix_socket)
 		take_fds(c, &m);
-	uint32_t left = (uint32_t)got;
-	if (direct) {
-		uint32_t need = c->frame_len - c->frame_got, take = left < need ? left : need;
+	return (uint32_t)got;
+}
 
-		c->frame_got += take;
-		left -= take;
-		if (c->frame_got == c->frame_len) {
-			uint8_t *f = c->frame;
+static void feed_or_stash(struct net_conn *c, const uint8_t *p, uint32_t len)
+{
+	if (!feed(c, &p, &len) && c->state == OPEN)
+		stash(c, p, len);
+}
 
-			c->frame = NULL;
-			c->head_n = 0;
-			c->ev->on_frame(c->user, c, f, c->frame_len);
-		}
+/* Whatever is there into the scratch buffer, and from there into frames. Returns the bytes read. */
+static uint32_t read_scratch(struct net_conn *c, bool *ret_more)
+{
+	struct iovec v = { c->net->scratch, SCRATCH_BYTES };
+	uint32_t got = receive(c, &v, 1);
+
+	*ret_more = got == SCRATCH_BYTES;
+	if (got > 0)
+		feed_or_stash(c, c->net->scratch, got);
+	return got;
+}
+
+/* The rest of a large frame into its place, and the length word of the next one. */
+static uint32_t read_rest(struct net_conn *c, bool *ret_more)
+{
+	uint32_t need = c->frame_len - c->frame_got;
+	uint8_t head[4];
+	struct iovec v[2] = { { c->frame + c->frame_got, need }, { head, 4 } };
+	uint32_t got = receive(c, v, 2);
+
+	*ret_more = got == need + 4;
+	if (got < need) {
+		c->frame_got += got;
+		return got;
 	}
-	const uint8_t *p = n->scratch;
-	if (!feed(c, &p, &left) && c->state == OPEN)
-		stash(c, p, left);
+	deliver(c);
+	feed_or_stash(c, head, got - need);
+	return got;
+}
+
+/* A frame is expected that is as large as the last one: head and body into their places at once. */
+static uint32_t read_like_last(struct net_conn *c, bool *ret_more)
+{
+	struct net_os *n = c->net;
+	uint32_t guess = c->last_len < GUESS_MAX ? c->last_len : GUESS_MAX, had = c->head_n;
+	uint8_t *frame = frame_new(n, guess);
+	struct iovec v[2] = { { c->head + had, 4 - had }, { frame, guess } };
+	uint32_t got = receive(c, v, 2);
+
+	*ret_more = got == 4 - had + guess;
+	c->head_n = got < 4 - had ? had + got : 4;
+	if (c->head_n < 4 || !head_ok(c)) {
+		frame_free(&n->net, frame);
+		return got;
+	}
+	uint32_t body = got - (4 - had);
+	if (c->frame_len > frame_room(frame) || body > c->frame_len) {	/* another size after all */
+		c->frame = frame_new(n, c->frame_len);
+		c->frame_got = 0;
+		feed_or_stash(c, frame, body);
+		frame_free(&n->net, frame);
+		return got;
+	}
+	c->frame = frame;
+	c->frame_got = body;
+	if (body == c->frame_len)
+		deliver(c);
+	return got;
+}
+
+static void read_some(struct net_conn *c)
+{
+	uint32_t total = 0;
+	bool more = true;
+
+	while (more && total < READ_TURN_BYTES && c->state == OPEN && !c->muted && c->ahead_len == 0 &&
+	       (c->frame || c->net->frame_bytes <= c->net->frame_limit)) {
+		if (c->frame && c->frame_len - c->frame_got >= DIRECT_BYTES)
+			total += read_rest(c, &more);
+		else if (!c->frame && c->last_len >= DIRECT_BYTES)
+			total += read_like_last(c, &more);
+		else
+			total += read_scratch(c, &more);
+	}
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -470,9 +618,9 @@ static int turn_end(void *ctx)
 {
 	struct net_os *n = ctx;
 	struct net_conn *todo = n->turn;
-	bool delivered = false;
 
 	n->turn = NULL;
+	n->delivered = false;
 	while (todo) {
 		struct net_conn *c = todo;
 
@@ -489,7 +637,6 @@ static int turn_end(void *ctx)
 
 			c->ahead = NULL;
 			c->ahead_len = 0;
-			delivered = true;
 			if (!feed(c, &p, &left) && c->state == OPEN)
 				stash(c, p, left);
 			mem_free(mem);
@@ -503,8 +650,8 @@ static int turn_end(void *ctx)
 			conn_free(c);
 		}
 	}
-	/* What was delivered now is looked at by the turn hooks of the next turn: it must not wait for an event. */
-	return delivered || n->turn != NULL;
+	/* What was delivered here is for the hooks of the next turn, which must not wait. */
+	return n->turn != NULL || n->delivered;
 }
 
 /* ---- the port ---- */
@@ -732,6 +879,9 @@ struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)
 
 	n->net.calls = &calls;
 	n->loop = loop;
+	n->loop_port = loop_os_port(loop);
+	n->trim.fire = trim;
+	n->trim.user = n;
 	n->frame_limit = frame_limit;
 	loop_os_flush_hook(loop, turn_end, n);
 	return &n->net;
