@@ -2,7 +2,7 @@
  * floor.c - what the same work costs in plain loops: one process, epoll, no decisions. See bench.h.
  *
  * Produce: recv into a buffer a connection, CRC over the batch, one pwritev a partition and turn into
- * a file with blocks reserved ahead, one send a connection and turn. Files start over at 256 MiB, so
+ * a file with blocks reserved ahead, one send a connection and turn. Files start over at 64 MiB, so
  * page allocation is paid for. Fetch: a canned head and sendfile of the asked range of a file that
  * is in the page cache.
  */
@@ -28,7 +28,7 @@
 #include "bench.h"
 
 #define BUF ((size_t)1200 << 10)
-#define FILE_BYTES (256ull << 20)
+#define FILE_BYTES (64ull << 20)
 #define AHEAD (16ull << 20)
 #define PIECES 256
 #define PARTS 64

@@ -282,6 +282,12 @@ bool metadata_ok(int port)
 	return n >= 12 && be32_get(p + 8) > 0;
 }
 
+static void put_setting(struct out *o, const char *name, const char *value)
+{
+	put_text(o, name);
+	put_text(o, value);
+}
+
 void topic_create(int port, const char *name, int parts, const char *durability)
 {
 	struct out o = begin(1024, 19, 2);
@@ -292,11 +298,11 @@ void topic_create(int port, const char *name, int parts, const char *durability)
 	put32(&o, parts);
 	put16(&o, 1);
 	put32(&o, 0);
-	put32(&o, durability ? 1 : 0);
-	if (durability) {
-		put_text(&o, "durability");
-		put_text(&o, durability);
-	}
+	put32(&o, durability ? 3 : 2);
+	put_setting(&o, "segment.bytes", "33554432");
+	put_setting(&o, "retention.bytes", "67108864");
+	if (durability)
+		put_setting(&o, "durability", durability);
 	put32(&o, 60000);
 	put8(&o, 0);
 	struct frame f = end(&o, 0);

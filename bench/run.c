@@ -115,7 +115,7 @@ struct result {
 static void measure(const struct gen_conf *conf, pid_t pid, bool per_request, struct result *ret)
 {
 	struct gen *g = gen_start(conf);
-	double warm = opt.quick ? 0.4 : 1.0, seconds = opt.seconds;
+	double warm = opt.quick ? 1.5 : 3.0, seconds = opt.seconds;
 
 	usleep((useconds_t)(warm * 1e6));
 	gen_reset(g);
@@ -142,7 +142,7 @@ static uint32_t fill(const struct server *s, int parts, uint64_t bytes, size_t b
 			      .parts = parts, .frame = &f, .payload = batch };
 	struct gen *g = gen_start(&c);
 	struct hist h;
-	uint64_t total = bytes * (uint64_t)parts + (64u << 20);	/* some more: connections go round by themselves */
+	uint64_t total = bytes * (uint64_t)parts * 5 / 4;	/* some more: connections go round by themselves */
 	uint8_t *scratch = mem_alloc(batch);
 	int records = batch_make(scratch, batch);
 
@@ -154,7 +154,7 @@ static uint32_t fill(const struct server *s, int parts, uint64_t bytes, size_t b
 	return (uint32_t)records;
 }
 
-#define LOG_BYTES (64ull << 20)		/* of a partition that fetches read */
+#define LOG_BYTES (24ull << 20)		/* of a partition that fetches read */
 #define FETCH_BATCH ((size_t)16 << 10)
 
 static void load_once(const struct load *l, const struct server *s, struct result *ret)
@@ -244,7 +244,7 @@ static const struct load loads[] = {
 	{ "fetch 256 KiB", GEN_FETCH, 256 << 10, 8, 1, "replicated", false, .14, 0, true, PARTS },
 	{ "fetch 64 KiB", GEN_FETCH, 64 << 10, 8, 1, "replicated", false, .22, 0, true, PARTS },
 	{ "metadata", GEN_METADATA, 0, 4, 16, "replicated", true, -1, 0, false, PARTS },
-	{ "2000 produces/s of 1 KiB, acks=all", GEN_PRODUCE, 1 << 10, 4, 1, "replicated", true, -1, 2000, false, PARTS },
+	{ "2000 produces/s of 1 KiB", GEN_PRODUCE, 1 << 10, 4, 1, "replicated", true, -1, 2000, false, PARTS },
 	{ "2000 produces/s of 1 KiB, synced", GEN_PRODUCE, 1 << 10, 4, 1, "quorum", true, -1, 2000, false, PARTS },
 };
 
@@ -508,8 +508,14 @@ static int report(void)
 	return missed ? 3 : 0;
 }
 
+/* After die() in the middle: what the servers said, and nothing of them is left. */
 static void clean_up(void)
 {
+	if (dev.pid > 0) {
+		server_wait_line(&dev, "\001", 0);
+		kill(dev.pid, SIGTERM);
+		usleep(1000000);
+	}
 	if (*base)
 		rm_rf(base);
 }
@@ -567,6 +573,7 @@ int main(int argc, char **argv)
 	sync_row();
 	loaded_row();
 	server_stop(&dev);
+	dev.pid = 0;
 	if (have_kafka)
 		server_stop(&kafka);
 	wake_row(1, "produce to parked fetch, same worker", 75);

@@ -232,6 +232,8 @@ void server_start(struct server *s, const char *base, int workers, const char *c
 		die("cannot make a folder in %s", base);
 	snprintf(port, sizeof port, "%d", s->port);
 	snprintf(w, sizeof w, "%d", workers);
+	argv[n++] = (char *)"--set";
+	argv[n++] = (char *)"log.retention.check.interval.ms=500";
 	for (; extra && *extra && n < 38; extra++)
 		argv[n++] = (char *)(uintptr_t)*extra;
 	spawn(s, argv);
@@ -271,7 +273,8 @@ bool kafka_start(struct server *s, const char *base, const char *jars)
 	fprintf(f, "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:%d\n"
 		"listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\ncontroller.listener.names=CONTROLLER\n"
 		"advertised.listeners=PLAINTEXT://127.0.0.1:%d\nlog.dirs=%s/data\n"
-		"offsets.topic.replication.factor=1\nlog.segment.delete.delay.ms=1000\n",
+		"offsets.topic.replication.factor=1\nlog.segment.delete.delay.ms=1000\n"
+		"log.retention.check.interval.ms=500\nlog.initial.task.delay.ms=500\n",
 		control, s->port, control, s->port, s->dir);
 	fclose(f);
 	char *format[] = { (char *)"java", (char *)"-cp", cp, (char *)"kafka.tools.StorageTool", (char *)"format",

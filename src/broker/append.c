@@ -47,6 +47,18 @@ static struct append *detach(struct worker *w, struct wait_slot *ws, int n)
 	return first;
 }
 
+/* Whoever waits for the slot. Where nobody waits for the sync, the storage process is not woken for it. */
+static void wake(struct worker *w, const struct part_conf *conf, uint64_t mask, uint32_t slot)
+{
+	uint64_t storage = UINT64_C(1) << PROC_STORAGE;
+
+	if (conf->durability == PART_REPLICATED && (mask & storage)) {
+		bell_note(w->env->bells, slot);
+		mask &= ~storage;
+	}
+	worker_wake_mask(w, mask, slot);
+}
+
 /* Our own answers go before the others are woken (P9). */
 static void run_slot(struct worker *w, uint32_t slot)
 {
@@ -55,13 +67,14 @@ static void run_slot(struct worker *w, uint32_t slot)
 	while ((ws = wait_slot_find(&w->waits, slot)) && ws->head) {
 		const struct append *first = ws->head;
 		struct part_appended ret = { 0 };
+		struct part_conf conf = first->conf;
 		int n = gather(w, ws);
-		int err = part_append(w->env->table, slot, &first->topic_id, first->epoch, &first->conf,
+		int err = part_append(w->env->table, slot, &first->topic_id, first->epoch, &conf,
 				      w->append_v, n, worker_wall_ms(w), &ret);
 
 		if (err == E_AGAIN) {
 			count_add(w, COUNT_APPEND_PARKED, 1);
-			worker_wake_mask(w, ret.wake_mask, slot);
+			wake(w, &conf, ret.wake_mask, slot);
 			return;
 		}
 		struct append *next = detach(w, ws, n);
@@ -74,7 +87,7 @@ static void run_slot(struct worker *w, uint32_t slot)
 			a->ret = ret;
 			a->done(a);
 		}
-		worker_wake_mask(w, ret.wake_mask, slot);
+		wake(w, &conf, ret.wake_mask, slot);
 	}
 }
 

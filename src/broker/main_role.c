@@ -516,6 +516,7 @@ static void fill_env(struct runner *r, int idx)
 	env->work = strcmp(role, "worker") == 0 ? work_os_new(r->loop) : NULL;
 	env->lock = lock_os();
 	env->clock = clock_os();
+	env->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	env->workers = h->workers;
 	env->groups = h->groups;
 	env->node_id = (int32_t)conf_int(h->conf, conf_is_set(h->conf, "node.id") ||

@@ -39,6 +39,7 @@ struct role_env {
 	unsigned proc;			/* enum of ipc/bell.h */
 	int idx;			/* worker or groups number */
 	int workers, groups;		/* how many there are */
+	uint64_t memory_bytes;		/* of this machine */
 	int32_t node_id;
 	const char *log_dir;
 	const char *run_dir;		/* unix sockets: agent.sock, groups-<n>.sock, worker-<n>.sock */

@@ -4,7 +4,12 @@
  *
  * Group commit: at most one sync job a partition is in flight, many partitions at once (the disk
  * port's threads); the next job of a partition starts when its last one ended and takes everything
- * appended meanwhile.
+ * appended meanwhile. Where the topic's durability waits for no sync (PART_REPLICATED), workers only
+ * note what they appended to, and it is synced when there is enough of it or after some seconds.
+ *
+ * Slots that were appended to lately are active: their bytes not yet synced are counted, blocks are
+ * reserved ahead of them. When too many bytes of the log directory are not synced, workers are told to
+ * begin no Produce (BELL_BEHIND): else the kernel would make them wait in the middle of a write.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +23,12 @@
 
 #define TICK_US 500000
 #define CHECKPOINT_TICKS 10		/* 5 s */
+#define ACTIVE_US 100000		/* between two looks at active slots */
+#define LAZY_BYTES ((uint64_t)16 << 20)	/* of a partition that nobody waits for: synced above it ... */
+#define LAZY_LOOKS 50			/* ... or 5 s after its first byte */
+#define BEHIND_SHARE 16			/* of the machine's memory may be written and not synced ... */
+#define BEHIND_MIN ((uint64_t)64 << 20)	/* ... within these bounds */
+#define BEHIND_MAX ((uint64_t)1 << 30)
 #define FULL_BYTES (1u << 20)		/* less free than this: appends are refused or soon will be */
 
 struct job {				/* one partition's sync in flight */
@@ -33,6 +44,11 @@ struct slot {
 	bool again;			/* appended while the job ran */
 	bool watched;			/* part_wait_end() was called */
 	bool warned;
+	bool active;			/* in storage.active */
+	uint8_t looks;			/* at it as an active one, since it had unsynced bytes */
+	uint64_t seg, pos;		/* end of the log when last looked at */
+	uint64_t unsynced;		/* bytes up to there that no finished sync covers */
+	uint64_t covered;		/* by the sync in flight */
 };
 
 struct storage {
@@ -43,8 +59,14 @@ struct storage {
 	uint32_t n_slots;
 	bool clean_start, ready, draining;
 	bool full;			/* the disk; it was logged */
+	bool unsettled;			/* a slot is being opened or deleted: look again soon */
 	uint64_t ticks, retention_ticks;
-	struct loop_timer tick;
+	struct loop_timer tick, look;
+	bool looking;			/* look is armed */
+	uint32_t *active;		/* slots */
+	uint32_t active_n, active_cap;
+	uint64_t unsynced, unsynced_max;	/* bytes over all slots */
+	bool behind;
 	char *garbage[256];
 	struct disk_op unlink_op;
 	int n_garbage;
@@ -111,6 +133,58 @@ static void say(struct storage *st, uint32_t slot, const char *what, int err, co
 /* ---- syncs ---- */
 
 static void sync_start(struct storage *st, uint32_t slot);
+static void look_at(struct storage *st, uint32_t slot);
+static void look_later(struct storage *st);
+
+static void set_behind(struct storage *st, bool behind)
+{
+	if (behind == st->behind)
+		return;
+	st->behind = behind;
+	atomic_store(bell_word(st->env->bells, BELL_BEHIND), behind);
+	for (int i = 0; i < st->env->workers && !behind; i++)
+		bell_nudge(st->env->bells, (unsigned)i);
+}
+
+/* Counts what was appended since the last look, and makes the slot active. */
+static void account(struct storage *st, uint32_t slot)
+{
+	struct slot *s = slot_of(st, slot);
+	struct part_key key;
+	struct part_view v;
+
+	part_slot_key(st->env->table, slot, &key);
+	if (part_view(st->env->table, slot, &key.topic_id, &v) != OK)
+		return;
+	uint64_t from = v.segment_base == s->seg && v.segment_bytes >= s->pos ? s->pos : 0;
+	uint64_t more = v.synced < v.end ? v.segment_bytes - from : 0;
+	s->seg = v.segment_base;
+	s->pos = v.segment_bytes;
+	s->unsynced += more;
+	st->unsynced += more;
+	if (st->unsynced > st->unsynced_max)
+		set_behind(st, true);
+	if (s->active || (more == 0 && s->unsynced == 0))
+		return;
+	if (st->active_n == st->active_cap) {
+		st->active_cap = st->active_cap ? st->active_cap * 2 : 64;
+		st->active = mem_resize(st->active, st->active_cap * sizeof *st->active);
+	}
+	s->active = true;
+	s->looks = 0;
+	st->active[st->active_n++] = slot;
+	look_later(st);
+}
+
+static void synced(struct storage *st, struct slot *s, uint64_t bytes)
+{
+	must(bytes <= s->unsynced && bytes <= st->unsynced);
+	s->unsynced -= bytes;
+	st->unsynced -= bytes;
+	s->looks = 0;
+	if (st->unsynced < st->unsynced_max / 2)
+		set_behind(st, false);
+}
 
 static void sync_finish(struct job *j)
 {
@@ -135,9 +209,10 @@ static void sync_finish(struct job *j)
 	s->job = NULL;
 	uint32_t slot = j->slot;
 	mem_free(j);
-	if (s->again) {
+	synced(st, s, s->covered);
+	if (s->again || st->draining) {
 		s->again = false;
-		sync_start(st, slot);
+		look_at(st, slot);
 	}
 }
 
@@ -160,15 +235,18 @@ static void sync_start(struct storage *st, uint32_t slot)
 		s->again = true;
 		return;
 	}
+	account(st, slot);
 	struct job *j = mem_alloc(sizeof *j);
 	j->st = st;
 	j->slot = slot;
 	if (part_sync_begin(st->env->table, slot, &j->sync) != OK || !j->sync.due) {
 		part_sync_end(st->env->table, &j->sync);
 		mem_free(j);
+		synced(st, s, s->unsynced);
 		return;
 	}
 	s->job = j;
+	s->covered = s->unsynced;
 	j->pending = j->sync.n_files + j->sync.dir;
 	for (int i = 0; i < j->sync.n_files; i++) {
 		j->ops[i] = (struct disk_op){ .what = DISK_SYNC, .file = j->sync.file[i], .buf = j, .done = op_done };
@@ -186,6 +264,15 @@ static void sync_start(struct storage *st, uint32_t slot)
 
 /* ---- life of replicas ---- */
 
+/* Nobody waits for this partition's syncs. */
+static bool is_lazy(struct storage *st, uint32_t slot)
+{
+	struct image_topic topic;
+	struct part_conf conf;
+
+	return !st->draining && conf_of(st, slot, &conf, &topic) && conf.durability == PART_REPLICATED;
+}
+
 static void look_at(struct storage *st, uint32_t slot)
 {
 	struct role_env *env = st->env;
@@ -194,6 +281,7 @@ static void look_at(struct storage *st, uint32_t slot)
 
 	switch (part_slot_state(env->table, slot)) {
 	case PART_OPENING:
+		st->unsettled = true;
 		err = part_slot_recover(env->table, slot, st->clean_start);
 		if (err != OK && err != E_AGAIN && !s->warned) {
 			s->warned = true;
@@ -212,9 +300,13 @@ static void look_at(struct storage *st, uint32_t slot)
 			s->watched = true;
 			part_wait_end(env->table, slot);
 		}
-		sync_start(st, slot);
+		if (is_lazy(st, slot))
+			account(st, slot);
+		else
+			sync_start(st, slot);
 		return;
 	case PART_DELETING:
+		st->unsettled = true;
 		if (s->job)
 			return;		/* looked at again at the next tick */
 		err = part_slot_reap(env->table, slot);
@@ -223,6 +315,8 @@ static void look_at(struct storage *st, uint32_t slot)
 			say(st, slot, "a deleted replica could not be removed", err, NULL);
 		}
 		s->watched = false;
+		synced(st, s, s->unsynced);
+		s->seg = s->pos = 0;
 		return;
 	case PART_FREE:
 	case PART_OFFLINE:
@@ -239,11 +333,66 @@ static void alive(void *ctx)
 
 static void look_at_all(struct storage *st)
 {
+	st->unsettled = false;
 	for (uint32_t i = 0; i < part_slots_end(st->env->table); i++) {
 		look_at(st, i);
 		if (i % 64 == 0)
 			alive(st->env);
 	}
+}
+
+/* ---- active slots ---- */
+
+/* False: nothing to do for it any more. */
+static bool look_at_active(struct storage *st, uint32_t slot)
+{
+	struct slot *s = slot_of(st, slot);
+	struct image_topic topic;
+	struct part_conf conf;
+	uint64_t pos = s->pos, seg = s->seg;
+
+	if (part_slot_state(st->env->table, slot) != PART_ONLINE || !conf_of(st, slot, &conf, &topic)) {
+		if (!s->job)
+			synced(st, s, s->unsynced);
+		return s->job != NULL;
+	}
+	account(st, slot);
+	int err = part_reserve(st->env->table, slot, &conf);
+	if (err != OK && err != E_AGAIN && err != E_NOENT && !s->warned) {
+		s->warned = true;
+		say(st, slot, "blocks could not be reserved", err, NULL);
+	}
+	if (s->unsynced > 0 && !s->job && (s->unsynced >= LAZY_BYTES || ++s->looks >= LAZY_LOOKS || st->behind))
+		sync_start(st, slot);
+	return s->unsynced > 0 || s->job || pos != s->pos || seg != s->seg;
+}
+
+static void look(struct loop_timer *timer)
+{
+	struct storage *st = timer->user;
+	uint32_t n = 0, slot;
+
+	st->looking = false;
+	while ((slot = bell_take_noted(st->env->bells)) != UINT32_MAX)
+		look_at(st, slot);
+	for (uint32_t i = 0; i < st->active_n; i++) {
+		slot = st->active[i];
+		if (look_at_active(st, slot))
+			st->active[n++] = slot;
+		else
+			slot_of(st, slot)->active = false;
+	}
+	st->active_n = n;
+	look_later(st);
+}
+
+/* Noted slots are looked for all the time: notes ring nobody. */
+static void look_later(struct storage *st)
+{
+	if (st->looking)
+		return;
+	st->looking = true;
+	st->env->loop->calls->timer_set(st->env->loop, &st->look, ACTIVE_US);
 }
 
 /* ---- retention ---- */
@@ -335,7 +484,8 @@ static void tick(struct loop_timer *timer)
 
 	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
 	image_refresh(st);
-	look_at_all(st);
+	if (st->unsettled || st->ticks % CHECKPOINT_TICKS == 0)
+		look_at_all(st);
 	part_files_trim(env->table);
 	look_at_space(st);
 	if (++st->ticks % CHECKPOINT_TICKS == 0) {
@@ -376,9 +526,11 @@ static int turn(void *ctx)
 void storage_wake(struct role_env *env)
 {
 	struct storage *st = env->role;
+	uint64_t gen = st->im_gen;
 	bool all = false;
 
 	image_refresh(st);
+	all = gen != st->im_gen;	/* durability may be another one */
 	for (uint32_t slot; (slot = bell_take(env->bells, &all)) != UINT32_MAX;)
 		look_at(st, slot);
 	if (all)
@@ -389,8 +541,8 @@ void storage_drain(struct role_env *env)
 {
 	struct storage *st = env->role;
 
-	look_at_all(st);
 	st->draining = true;
+	look_at_all(st);
 }
 
 /* How much of the logs had to be read to start; 0 where the partition table was still good. */
@@ -422,6 +574,12 @@ int storage_start(struct role_env *env)
 	env->role = st;
 	part_on_progress(env->table, alive, env);
 	part_counts(env->table, &before);
+	st->look.fire = look;
+	st->look.user = st;
+	st->unsynced_max = env->memory_bytes / BEHIND_SHARE;
+	st->unsynced_max = st->unsynced_max < BEHIND_MIN ? BEHIND_MIN :
+			   st->unsynced_max > BEHIND_MAX ? BEHIND_MAX : st->unsynced_max;
+	atomic_store(bell_word(env->bells, BELL_BEHIND), 0);
 	int err = part_checkpoint_load(env->table, &st->clean_start);
 	if (err != OK && err != E_NOENT) {
 		env->log(env, 3, "the checkpoint of the log directory cannot be used", err_text(err), NULL);
@@ -442,6 +600,7 @@ int storage_start(struct role_env *env)
 		st->retention_ticks = 1;
 	st->tick.fire = tick;
 	st->tick.user = st;
+	look_later(st);
 	env->loop->calls->timer_set(env->loop, &st->tick, TICK_US);
 	env->loop->calls->turn_hook(env->loop, turn, st);
 	env->ready(env);

@@ -53,6 +53,18 @@ static void image_refresh(struct worker *w)
 	}
 }
 
+/* The storage process says whether the disk keeps up (conn.h, C6). */
+static void behind_refresh(struct worker *w)
+{
+	bool behind = atomic_load_explicit(bell_word(w->env->bells, BELL_BEHIND), memory_order_relaxed) != 0;
+
+	if (behind == w->behind)
+		return;
+	w->behind = behind;
+	if (!behind)
+		conn_resume_all(w);
+}
+
 /* ---- turns ---------------------------------------------------------------------------------- */
 
 static void beat(struct worker *w)
@@ -90,6 +102,7 @@ static void on_tick(struct loop_timer *t)
 
 	beat(w);
 	image_refresh(w);
+	behind_refresh(w);
 	append_retry(w);
 	if (++w->ticks % TRIM_TICKS == 0)
 		part_files_trim(w->env->table);
@@ -117,6 +130,7 @@ void worker_wake(struct role_env *env)
 	uint32_t slot;
 
 	image_refresh(w);
+	behind_refresh(w);
 	while ((slot = bell_take(env->bells, &all)) != UINT32_MAX)
 		wait_fire(&w->waits, slot);
 	if (all)

@@ -74,6 +74,7 @@ struct worker {
 	_Atomic uint64_t *counters;
 	bool draining;
 	bool ready;
+	bool behind;			/* BELL_BEHIND as last seen: no Produce is begun */
 	uint64_t drain_until_us;
 };
 

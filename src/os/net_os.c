@@ -6,7 +6,6 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,6 +20,8 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
+#include "os/frames_os.h"
+#include "os/listen_os.h"
 
 #define SCRATCH_BYTES (128u << 10)
 #define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
@@ -28,21 +29,6 @@
 #define GUESS_MAX ((1u << 21) - 64)	/* of a buffer for a frame whose length is not known yet */
 #define IOV_N 64
 #define FDS_N 16
-#define POOL_SHIFT 12			/* smallest buffer: 4 KiB */
-#define POOL_CLASSES 10			/* 4 KiB, 8 KiB ... 2 MiB; larger frames are not recycled */
-#define POOL_BYTES_MAX ((uint64_t)16 << 20)	/* kept for the next frames, hot ones first */
-#define POOL_TRIM_US 1000000		/* what was not needed for so long is given back */
-
-struct frame_head {			/* in front of each frame handed out */
-	uint64_t cap;			/* with this head */
-	struct frame_head *next;	/* while it lies in the pool */
-};
-
-struct pool {				/* of buffers of one size */
-	struct frame_head *top;		/* last given back, first taken */
-	uint32_t n, low;		/* in it; fewest since the last trim */
-};
-
 enum conn_state { CONNECTING, OPEN, CLOSING, DEAD };
 
 struct net_conn {
@@ -80,12 +66,8 @@ struct net_conn {
 struct net_os {
 	struct net net;			/* first member: the port */
 	struct loop_os *loop;
-	struct loop *loop_port;		/* the same */
-	uint64_t frame_limit, frame_bytes;
-	struct pool pool[POOL_CLASSES];
-	uint64_t pool_bytes;
-	struct loop_timer trim;
-	bool trim_armed;
+	uint64_t frame_limit;
+	struct frames frames;
 	struct net_conn *conns;
 	struct net_conn *turn;		/* to look at when the turn ends: sends, unmutes, deaths */
 	bool starved;			/* some socket is not read because of frame_limit */
@@ -109,96 +91,15 @@ static void list(struct net_conn *c)
 
 /* ---- frames ---- */
 
-static unsigned pool_of(uint64_t bytes)
-{
-	unsigned k = 0;
-
-	while (k < POOL_CLASSES && bytes > UINT64_C(1) << (POOL_SHIFT + k))
-		k++;
-	return k;
-}
-
-static uint8_t *frame_new(struct net_os *n, uint32_t len)
-{
-	uint64_t bytes = sizeof(struct frame_head) + (uint64_t)len;
-	unsigned k = pool_of(bytes);
-	struct frame_head *h;
-
-	if (k < POOL_CLASSES && n->pool[k].top) {
-		struct pool *p = &n->pool[k];
-
-		h = p->top;
-		p->top = h->next;
-		p->n--;
-		p->low = p->n < p->low ? p->n : p->low;
-		n->pool_bytes -= h->cap;
-	} else {
-		bytes = k < POOL_CLASSES ? UINT64_C(1) << (POOL_SHIFT + k) : bytes;
-		h = mem_resize(NULL, bytes);
-		h->cap = bytes;
-	}
-	n->frame_bytes += h->cap;
-	return (uint8_t *)(h + 1);
-}
-
-/* Bytes of a frame that fit its buffer. */
-static uint64_t frame_room(const uint8_t *frame)
-{
-	return ((const struct frame_head *)(const void *)frame - 1)->cap - sizeof(struct frame_head);
-}
-
 static void resume_starved(struct net_os *n);
 
 static void frame_free(struct net *port, uint8_t *frame)
 {
 	struct net_os *n = net_of(port);
 
-	if (!frame)
-		return;
-	struct frame_head *h = (struct frame_head *)(void *)frame - 1;
-	unsigned k = pool_of(h->cap);
-	n->frame_bytes -= h->cap;
-	if (k < POOL_CLASSES && n->pool_bytes + h->cap <= POOL_BYTES_MAX) {
-		h->next = n->pool[k].top;
-		n->pool[k].top = h;
-		n->pool[k].n++;
-		n->pool_bytes += h->cap;
-		if (!n->trim_armed) {
-			n->trim_armed = true;
-			n->loop_port->calls->timer_set(n->loop_port, &n->trim, POOL_TRIM_US);
-		}
-	} else {
-		mem_free(h);
-	}
-	if (n->starved && n->frame_bytes < n->frame_limit)
+	frames_free(&n->frames, frame);
+	if (n->starved && n->frames.out_bytes < n->frame_limit)
 		resume_starved(n);
-}
-
-/* Buffers that lay in the pool all the time since the last look go back to the system. */
-static void trim(struct loop_timer *t)
-{
-	struct net_os *n = t->user;
-	uint64_t freed = 0;
-
-	for (unsigned k = 0; k < POOL_CLASSES; k++) {
-		struct pool *p = &n->pool[k];
-
-		for (; p->low > 0; p->low--) {
-			struct frame_head *h = p->top;
-
-			p->top = h->next;
-			p->n--;
-			freed += h->cap;
-			mem_free(h);
-		}
-		p->low = p->n;
-	}
-	n->pool_bytes -= freed;
-	n->trim_armed = n->pool_bytes > 0;
-	if (n->trim_armed)
-		n->loop_port->calls->timer_set(n->loop_port, &n->trim, POOL_TRIM_US);
-	if (freed > 0)
-		malloc_trim(0);
 }
 
 /* ---- life ---- */
@@ -312,7 +213,7 @@ static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
 				return true;
 			if (!head_ok(c))
 				return false;
-			c->frame = frame_new(c->net, c->frame_len);
+			c->frame = frames_new(&c->net->frames, c->frame_len);
 			c->frame_got = 0;
 		}
 		uint32_t need = c->frame_len - c->frame_got, take = need < *len ? need : *len;
@@ -424,7 +325,7 @@ static uint32_t read_like_last(struct net_conn *c, bool *ret_more)
 {
 	struct net_os *n = c->net;
 	uint32_t guess = c->last_len < GUESS_MAX ? c->last_len : GUESS_MAX, had = c->head_n;
-	uint8_t *frame = frame_new(n, guess);
+	uint8_t *frame = frames_new(&n->frames, guess);
 	struct iovec v[2] = { { c->head + had, 4 - had }, { frame, guess } };
 	uint32_t got = receive(c, v, 2);
 
@@ -435,8 +336,8 @@ static uint32_t read_like_last(struct net_conn *c, bool *ret_more)
 		return got;
 	}
 	uint32_t body = got - (4 - had);
-	if (c->frame_len > frame_room(frame) || body > c->frame_len) {	/* another size after all */
-		c->frame = frame_new(n, c->frame_len);
+	if (c->frame_len > frames_room(frame) || body > c->frame_len) {	/* another size after all */
+		c->frame = frames_new(&n->frames, c->frame_len);
 		c->frame_got = 0;
 		feed_or_stash(c, frame, body);
 		frame_free(&n->net, frame);
@@ -455,7 +356,7 @@ static void read_some(struct net_conn *c)
 	bool more = true;
 
 	while (more && total < READ_TURN_BYTES && c->state == OPEN && !c->muted && c->ahead_len == 0 &&
-	       (c->frame || c->net->frame_bytes <= c->net->frame_limit)) {
+	       (c->frame || c->net->frames.out_bytes <= c->net->frame_limit)) {
 		if (c->frame && c->frame_len - c->frame_got >= DIRECT_BYTES)
 			total += read_rest(c, &more);
 		else if (!c->frame && c->last_len >= DIRECT_BYTES)
@@ -477,7 +378,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		want_read(c, false);
 		return;
 	}
-	if (c->net->frame_bytes > c->net->frame_limit && !c->frame) {
+	if (c->net->frames.out_bytes > c->net->frame_limit && !c->frame) {
 		c->net->starved = true;
 		want_read(c, false);
 		return;
@@ -710,44 +611,12 @@ static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *
 	return OK;
 }
 
-/* "host:port" or "unix:/path" to a socket address. */
-static int resolve(const char *address, bool passive, struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	if (strncmp(address, "unix:", 5) == 0) {
-		struct sockaddr_un *u = (struct sockaddr_un *)ret;
-
-		if (strlen(address + 5) >= sizeof u->sun_path)
-			return E_LIMIT;
-		memset(u, 0, sizeof *u);
-		u->sun_family = AF_UNIX;
-		memcpy(u->sun_path, address + 5, strlen(address + 5) + 1);
-		*ret_len = sizeof *u;
-		return OK;
-	}
-	const char *colon = strrchr(address, ':');
-	char host[256];
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0 }, *list;
-
-	if (!colon || (size_t)(colon - address) >= sizeof host)
-		return E_BAD;
-	size_t n = (size_t)(colon - address);
-	bool brackets = n >= 2 && address[0] == '[' && address[n - 1] == ']';
-	memcpy(host, address + brackets, n - 2 * (size_t)brackets);
-	host[n - 2 * (size_t)brackets] = 0;
-	if (getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &list) != 0)
-		return E_NOENT;
-	memcpy(ret, list->ai_addr, list->ai_addrlen);
-	*ret_len = list->ai_addrlen;
-	freeaddrinfo(list);
-	return OK;
-}
-
 static int n_connect(struct net *port, const char *address, const struct net_events *ev, void *user,
 		     uint32_t max_frame, struct net_conn **ret)
 {
 	struct sockaddr_storage a;
 	socklen_t len = 0;
-	int err = resolve(address, false, &a, &len);
+	int err = net_os_resolve(address, false, &a, &len);
 
 	if (err != OK)
 		return err;
@@ -879,65 +748,8 @@ struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)
 
 	n->net.calls = &calls;
 	n->loop = loop;
-	n->loop_port = loop_os_port(loop);
-	n->trim.fire = trim;
-	n->trim.user = n;
+	frames_init(&n->frames, loop_os_port(loop));
 	n->frame_limit = frame_limit;
 	loop_os_flush_hook(loop, turn_end, n);
 	return &n->net;
-}
-
-struct acceptor {
-	void (*on_accept)(void *ctx, int fd);
-	void *ctx;
-};
-
-static void acceptable(void *ctx, int listen_fd)
-{
-	struct acceptor *a = ctx;
-
-	for (int i = 0; i < 16; i++) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0)
-			return;
-		a->on_accept(a->ctx, fd);
-	}
-}
-
-void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *ctx, int fd), void *ctx)
-{
-	struct acceptor *a = mem_alloc(sizeof *a);
-
-	a->on_accept = on_accept;
-	a->ctx = ctx;
-	evutil_make_socket_nonblocking(listen_fd);
-	loop_os_watch(loop, listen_fd, acceptable, a);
-}
-
-int net_os_listen(const char *address, char *ret_why, size_t cap)
-{
-	struct sockaddr_storage a;
-	socklen_t len = 0;
-	int one = 1, err = resolve(address, true, &a, &len);
-
-	if (err != OK) {
-		snprintf(ret_why, cap, "cannot understand the address %s", address);
-		return err;
-	}
-	if (a.ss_family == AF_UNIX)
-		unlink(address + 5);
-	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0 && a.ss_family != AF_UNIX)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 4096) == 0)
-		return fd;
-	int e = errno;
-	if (e == EADDRINUSE)
-		snprintf(ret_why, cap, "%s is in use by another program", address);
-	else
-		snprintf(ret_why, cap, "cannot listen on %s: %s", address, strerror(e));
-	if (fd >= 0)
-		close(fd);
-	return e == EADDRINUSE ? E_EXIST : e == EACCES ? E_PERM : E_IO;
 }

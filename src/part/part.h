@@ -290,8 +290,9 @@ int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *con
 		void (*on_garbage)(void *ctx, const char *path), void *ctx, uint64_t *ret_bytes,
 		uint64_t *ret_wake) MUST_CHECK;
 
-/* Reserves 16 MiB ahead of the active segment's end when it was appended to since the last call,
- * and gives the reserve back when it was not. Call once a second for slots that are not idle. */
+/* Reserves blocks behind the active segment's end: twice what was appended since the last call, 64 MiB
+ * at most; gives the reserve back when nothing was. Call every 100 ms or so for slots that are
+ * appended to, and until a call finds nothing appended. */
 int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *conf) MUST_CHECK;
 
 /*

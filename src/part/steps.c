@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "part/table.h"
 
-#define RESERVE_BYTES (16u << 20)	/* ahead of the end, for partitions that are appended to */
+#define RESERVE_MIN (256u << 10)	/* growth between two looks that is worth a reserve */
+#define RESERVE_MAX (64u << 20)		/* ahead of the end at most */
 #define SNAPSHOT_BYTES (64u << 20)	/* of log between two producer snapshots */
 #define EXPIRE_MAX 256u			/* producers expired under one lock */
 
@@ -321,13 +322,30 @@ int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *con
 
 /* ---- reserve ---------------------------------------------------------------------------------- */
 
+/* Cutting the file to the length it has frees what is reserved behind it; under the lock, or an
+ * append in between would be cut too. */
+static int give_back(struct part_table *t, uint32_t slot, struct part_record *r, int file, uint64_t pos)
+{
+	struct lock_held *held;
+	struct part_pub pub;
+	uint64_t ignored = 0;
+	int err = part_lock(t, slot, r, &held, &ignored);
+
+	if (err)
+		return err;
+	if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_POS] == pos)
+		err = t->disk->calls->truncate(t->disk, file, pos);
+	atomic_store(&r->reserved, 0);
+	part_unlock(t, r, held, &ignored);
+	return err;
+}
+
 int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *conf)
 {
 	struct part_record *r = part_record(t, slot);
 	struct log_replica lr;
-	struct lock_held *held;
 	struct part_pub pub;
-	uint64_t c, to, have, ignored = 0, was;
+	uint64_t c, pos, to, grown, have, was;
 	uint32_t handle;
 	int file, err;
 
@@ -335,40 +353,31 @@ int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *co
 		return E_NOENT;
 	lr = part_files(t, slot, r);
 	part_peek(r, &pub, &c);
+	pos = pub.w[W_POS];
 	have = atomic_load(&r->reserved);
 	was = atomic_load(&r->reserved_pos);
-	atomic_store(&r->reserved_pos, pub.w[W_POS]);
-	to = pub.w[W_POS] + RESERVE_BYTES;
+	atomic_store(&r->reserved_pos, pos);
+	if (was > pos)			/* another segment */
+		was = have = 0;
+	grown = pos - was;
+	to = pos + (2 * grown < RESERVE_MAX ? 2 * grown : RESERVE_MAX);
 	if (to > conf->segment_bytes)
 		to = conf->segment_bytes;
-	if (was == pub.w[W_POS] ? have == 0 : have >= pub.w[W_POS] + RESERVE_BYTES / 2 && have <= to)
-		return OK;		/* idle and trimmed, or far enough ahead */
-	if (was != pub.w[W_POS] && to <= pub.w[W_POS])
-		return OK;
+	if (grown == 0 ? have == 0 : grown < RESERVE_MIN || have >= pos + grown || have >= to || to <= pos)
+		return OK;		/* idle and trimmed, slow, or far enough ahead */
 	err = log_files_get(&lr, pub.w[W_SEG], LOG_SEGMENT, 0, &file, &handle);
 	if (err)
 		return err == E_NOENT ? OK : err;
-	if (was != pub.w[W_POS]) {
-		/* Small partitions that grow slowly get what they used since the last look, doubled. */
-		uint64_t step = was < pub.w[W_POS] ? 2 * (pub.w[W_POS] - was) : RESERVE_BYTES;
+	if (grown > 0) {
+		uint64_t from = have > pos ? have : pos;
 
-		if (step < to - pub.w[W_POS])
-			to = pub.w[W_POS] + step;
-		err = t->disk->calls->reserve(t->disk, file, pub.w[W_POS], to - pub.w[W_POS]);
+		err = t->disk->calls->reserve(t->disk, file, from, to - from);
 		if (!err)
 			atomic_store(&r->reserved, to);
 		if (err == E_NOSPC)
 			err = OK;	/* a hint: the append will tell */
 	} else {
-		/* Cutting to the length it has frees what is reserved behind; under the lock, or an
-		 * append in between would be cut too. */
-		err = part_lock(t, slot, r, &held, &ignored);
-		if (!err) {
-			if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_POS] == was)
-				err = t->disk->calls->truncate(t->disk, file, was);
-			atomic_store(&r->reserved, 0);
-			part_unlock(t, r, held, &ignored);
-		}
+		err = give_back(t, slot, r, file, pos);
 	}
 	log_files_put(t->files, handle);
 	return err;
