@@ -264,7 +264,7 @@ static void wake_row(int workers, const char *name, double target)
 	topic_create(s.port, "bench", 1, "replicated");
 	struct frame f = frame_fetch("bench", 65536, 5000), p = frame_produce("bench", 1024, 1);
 	int producer = dial_or_die(s.port);
-	/* A connection each of these goes to another worker; with two workers the slower one is not the producer's. */
+	/* Connections go to the workers in turn; with two of them the slower one is not the producer's. */
 	for (int k = 0; k < 3; k++) {
 		int fd = dial_or_die(s.port);
 		struct hist h = { 0 };
