@@ -44,8 +44,14 @@ static const char *const foreign_topic[] = {
 #include "proto/settings.def"
 };
 
+struct old_value {
+	struct old_value *next;
+	char *text;
+};
+
 struct conf {
 	char *value[sizeof conf_defs / sizeof *conf_defs];	/* NULL: the default */
+	struct old_value *old;		/* replaced by a reload; somebody may still look at them */
 };
 
 static const struct conf_def *find(const struct conf_def *v, uint32_t n, struct str name)
@@ -350,6 +356,11 @@ void conf_free(struct conf *c)
 		return;
 	for (uint32_t i = 0; i < conf_defs_n; i++)
 		mem_free(c->value[i]);
+	for (struct old_value *o = c->old, *next; o; o = next) {
+		next = o->next;
+		mem_free(o->text);
+		mem_free(o);
+	}
 	mem_free(c);
 }
 
@@ -492,6 +503,43 @@ int conf_parse(struct conf *c, const char *file, const char *text, size_t len, c
 	}
 	mem_free(joined);
 	return rc;
+}
+
+static bool reloads(const struct conf_def *d)
+{
+	/* Read at each use; log.level is no setting of the cluster, so Kafka's tools do not offer it. */
+	return d->mode == CONF_CLUSTER_WIDE || strcmp(d->name, "log.level") == 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+uint32_t conf_reload(struct conf *c, const struct conf *from,
+		     void (*on_difference)(void *ctx, const struct conf_def *d, bool taken), void *ctx)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < conf_defs_n; i++) {
+		bool takes = reloads(&conf_defs[i]);
+
+		if (same_text(c->value[i], from->value[i]))
+			continue;
+		if (on_difference)
+			on_difference(ctx, &conf_defs[i], takes);
+		if (!takes)
+			continue;
+		if (c->value[i]) {
+			struct old_value *o = mem_alloc(sizeof *o);
+
+			*o = (struct old_value){ c->old, c->value[i] };
+			c->old = o;
+		}
+		c->value[i] = from->value[i] ? mem_strdup(from->value[i], strlen(from->value[i])) : NULL;
+		n++;
+	}
+	return n;
 }
 
 void conf_dump(const struct conf *c, struct buf *b)

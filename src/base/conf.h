@@ -74,6 +74,13 @@ int conf_parse(struct conf *c, const char *file, const char *text, size_t len, c
 /* Rules between settings; OK or E_BAD with err. Call after the last conf_set(). */
 int conf_check(const struct conf *c, char *err);
 
+/*
+ * Takes over from `from` what a reload may change (what Kafka lets change cluster-wide, and log.level);
+ * on_difference is told of each setting that differs.
+ * Values taken out stay readable until conf_free(). Returns how many were taken.
+ */
+uint32_t conf_reload(struct conf *c, const struct conf *from,
+		     void (*on_difference)(void *ctx, const struct conf_def *d, bool taken), void *ctx);
 /* What was set, as a properties file. */
 void conf_dump(const struct conf *c, struct buf *b);
 

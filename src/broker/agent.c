@@ -621,6 +621,13 @@ void agent_peer(struct role_env *env, int fd)
 	agent_peer_adopt(env->role, fd);
 }
 
+void agent_reload(struct role_env *env)
+{
+	struct agent *a = env->role;
+
+	a->dirty = true;		/* the image holds the settings of topics */
+}
+
 void agent_drain(struct role_env *env)
 {
 	struct agent *a = env->role;

@@ -44,6 +44,17 @@ struct host {
 	char **argv;
 };
 
+/* ---- main_conf.c ---- */
+
+/* Settings of the command line and its file into h->conf, checked; OK, or < 0 with err[CONF_ERR_BYTES]. */
+int host_settings(struct host *h, bool quiet, char *err);
+int host_write_settings(const struct conf *c, const char *path);
+/* h->conf against the settings in force at `settings`: writes <settings>.new, which may be put in their
+ * place, and logs what changes and what needs a restart. */
+int host_check_reload(struct host *h, const char *settings);
+/* Takes over from h->settings what a reload may change. */
+void host_reload(struct host *h);
+
 /* The supervisor: runs until TERM; its exit status. */
 int supervise(struct host *h);
 /* One role; its exit status. */

@@ -1,6 +1,6 @@
 /*
  * keeper.h - the supervisor's state, shared by the files it is split into: main_super.c (children,
- * signals), main_open.c (what must be there before the first child).
+ * signals), main_open.c (what must be there before the first child), main_reload.c (SIGHUP, SIGUSR1).
  */
 #ifndef BROKER_KEEPER_H
 #define BROKER_KEEPER_H
@@ -16,6 +16,9 @@ struct keeper {
 	struct bell_port port;
 	struct bells *bells;
 	pid_t pid[SUPER_CHILDREN_MAX];
+	pid_t checker;			/* it reads the new settings; 0: none does */
+	uint64_t checker_ms;		/* since then */
+	unsigned owed[SUPER_CHILDREN_MAX];	/* signals for when the child is ready, by bit */
 	int n_held;			/* descriptors FD_HELD ... */
 	int signals;			/* signalfd */
 	bool killed;			/* the broker before us did not end by itself */
@@ -29,5 +32,14 @@ struct keeper {
 int keeper_open(struct keeper *k) MUST_CHECK;
 /* After a clean end nothing in the run directory is of use: its memory is given back. */
 void keeper_leave(struct keeper *k);
+
+/* ---- main_reload.c ---- */
+
+void keeper_reload(struct keeper *k, uint64_t now_ms);
+/* The checker ended. */
+void keeper_checked(struct keeper *k, int status);
+void keeper_tick_reload(struct keeper *k, uint64_t now_ms);
+/* SIGHUP or SIGUSR1 to every child, to one that is starting once it serves. */
+void keeper_owe(struct keeper *k, int signo);
 
 #endif

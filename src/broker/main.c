@@ -11,54 +11,11 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
-#include "base/mem.h"
 #include "broker/host.h"
 #include "broker/super.h"
 #include "config.h"
 #include "os/log_os.h"
 #include "os/shm_os.h"
-
-static void warn(void *ctx, const char *msg)
-{
-	if (!ctx)
-		log_os("supervisor", LOG_OS_WARN, msg, NULL, NULL);
-}
-
-static int load_file(struct conf *c, const char *path, char *err, bool quiet)
-{
-	FILE *f = fopen(path, "re");
-	char *text = NULL;
-	size_t len = 0, got;
-	char chunk[4096];
-
-	if (!f) {
-		snprintf(err, CONF_ERR_BYTES, "cannot read %s: %s", path, strerror(errno));
-		return E_NOENT;
-	}
-	while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) {
-		text = mem_resize(text, len + got);
-		memcpy(text + len, chunk, got);
-		len += got;
-	}
-	fclose(f);
-	int st = conf_parse(c, path, text ? text : "", len, err, warn, quiet ? err : NULL);
-	mem_free(text);
-	return st;
-}
-
-static int set_one(struct conf *c, const char *kv, char *err, bool quiet)
-{
-	const char *eq = strchr(kv, '=');
-
-	if (!eq) {
-		snprintf(err, CONF_ERR_BYTES, "--set wants NAME=VALUE, not \"%s\"", kv);
-		return E_BAD;
-	}
-	int st = conf_set(c, (struct str){ kv, (int32_t)(eq - kv) }, str_of(eq + 1), err);
-	if (st == CONF_IGNORED)
-		warn(quiet ? err : NULL, err);
-	return st < 0 ? st : OK;
-}
 
 /* Where sockets and the partition table live: on a tmpfs, so that they survive the processes. */
 static void choose_run_dir(struct host *h)
@@ -126,64 +83,80 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
+struct options {
+	const char *role, *settings;	/* of a child: what it is; "check": the settings in force */
+	bool check;
+	int idx;
+};
+
+/* What the command line says besides settings; >= 0: the program ends with this. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+
+		if (strcmp(a, "-n") == 0) {
+			o->check = true;
+			continue;
+		}
+		if (strcmp(a, "--help") == 0)
+			return usage(stdout);
+		if (strcmp(a, "--version") == 0)
+			return puts("moldau-broker " PACKAGE_VERSION) < 0;
+		if (!v)
+			return usage(stderr);
+		if (strcmp(a, "--role") == 0)
+			o->role = v;
+		else if (strcmp(a, "--index") == 0)
+			o->idx = (int)strtol(v, NULL, 10);
+		else if (strcmp(a, "--in-force") == 0)
+			o->settings = v;
+		else if (strcmp(a, "-c") != 0 && strcmp(a, "--set") != 0)
+			return usage(stderr);
+		i++;
+	}
+	return -1;
+}
+
+static void count_processes(struct host *h)
+{
+	h->workers = (int)conf_int(h->conf, "workers");
+	if (h->workers == 0)
+		h->workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	h->workers = h->workers < 1 ? 1 : h->workers > PROC_WORKERS_MAX ? PROC_WORKERS_MAX : h->workers;
+	h->groups = (int)conf_int(h->conf, "groups.processes");
+	h->limits.parts = (uint32_t)conf_int(h->conf, "partitions.max");
+	h->limits.producers = (uint32_t)conf_int(h->conf, "producers.max");
+}
+
 int main(int argc, char **argv)
 {
 	struct host h = { .conf = conf_open(), .argc = argc, .argv = argv };
-	const char *role = NULL;
-	bool check = false;
+	struct options o = { 0 };
 	char err[CONF_ERR_BYTES] = "";
-	int idx = 0, st = OK;
+	struct rlimit lim;
+	int st = read_options(argc, argv, &o);
 
-	for (int i = 1; i < argc && st == OK; i++) {
-		const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
-
-		if (strcmp(a, "-n") == 0)
-			check = true;
-		else if (strcmp(a, "--help") == 0)
-			return usage(stdout);
-		else if (strcmp(a, "--version") == 0) {
-			puts("moldau-broker " PACKAGE_VERSION);
-			return 0;
-		} else if (!v)
-			return usage(stderr);
-		else if (strcmp(a, "-c") == 0)
-			st = load_file(h.conf, argv[++i], err, role != NULL);
-		else if (strcmp(a, "--set") == 0)
-			st = set_one(h.conf, argv[++i], err, role != NULL);
-		else if (strcmp(a, "--role") == 0)
-			role = argv[++i];
-		else if (strcmp(a, "--index") == 0)
-			idx = (int)strtol(argv[++i], NULL, 10);
-		else
-			return usage(stderr);
-	}
-	if (st == OK)
-		st = conf_check(h.conf, err);
-	if (st >= OK) {
-		st = conf_listeners(h.conf, h.listeners, err);
-		h.n_listeners = st;
-	}
-	if (st >= OK && !check)
+	if (st >= 0)
+		return st;
+	st = host_settings(&h, o.role != NULL && !o.settings, err);
+	if (st == OK && o.settings)
+		return host_check_reload(&h, o.settings) == OK ? SUPER_DONE : SUPER_USAGE;
+	if (st == OK && !o.check)
 		st = find_dirs(&h, err);
 	if (st < OK) {
-		fprintf(stderr, "moldau-broker: %s\n", err);
+		if (o.role)
+			log_os("supervisor", LOG_OS_ERROR, err, NULL, NULL);
+		else
+			fprintf(stderr, "moldau-broker: %s\n", err);
 		return st == E_PERM ? SUPER_FAILED : SUPER_USAGE;
 	}
-	if (check) {
-		puts("the settings are valid");
-		return 0;
-	}
-	h.workers = (int)conf_int(h.conf, "workers");
-	if (h.workers == 0)
-		h.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	h.workers = h.workers < 1 ? 1 : h.workers > PROC_WORKERS_MAX ? PROC_WORKERS_MAX : h.workers;
-	h.groups = (int)conf_int(h.conf, "groups.processes");
-	h.limits.parts = (uint32_t)conf_int(h.conf, "partitions.max");
-	h.limits.producers = (uint32_t)conf_int(h.conf, "producers.max");
-	struct rlimit lim;
+	if (o.check)
+		return puts("the settings are valid") < 0;
+	count_processes(&h);
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
 		lim.rlim_cur = lim.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &lim);
 	}
-	return role ? run_role(&h, role, idx) : supervise(&h);
+	return o.role ? run_role(&h, o.role, o.idx) : supervise(&h);
 }

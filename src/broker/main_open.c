@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "broker/keeper.h"
 #include "os/log_os.h"
@@ -193,17 +192,6 @@ static int lock(const char *dir, const char *name, int number, const char *setti
 	return proc_place(fd, number);
 }
 
-static int write_settings(struct host *h)
-{
-	struct buf b;
-
-	buf_init(&b, 1u << 20);
-	conf_dump(h->conf, &b);
-	int err = b.bad ? E_LIMIT : shm_write(h->settings, b.p, b.len);
-	buf_release(&b);
-	return err == OK ? OK : fail(err, "cannot write to the run directory", h->settings, "See run.dir.");
-}
-
 int keeper_open(struct keeper *k)
 {
 	int err = lock(k->h->log_dir, ".lock", FD_LOCK, "log.dirs");
@@ -220,8 +208,16 @@ int keeper_open(struct keeper *k)
 		err = open_sockets(k->h, k->killed);
 	if (err == OK)
 		err = open_bells();
-	if (err == OK)
-		err = write_settings(k->h);
+	if (err == OK) {
+		err = host_write_settings(k->h->conf, k->h->settings);
+		if (err != OK)
+			fail(err, "cannot write to the run directory", k->h->settings, "See run.dir.");
+	}
+	if (err == OK) {
+		err = log_os_open(conf_str(k->h->conf, "log.output"));
+		if (err != OK)
+			fail(err, "cannot open the log", conf_str(k->h->conf, "log.output"), "See log.output.");
+	}
 	if (err != OK && !k->killed)
 		keeper_leave(k);
 	return err;
@@ -230,7 +226,7 @@ int keeper_open(struct keeper *k)
 void keeper_leave(struct keeper *k)
 {
 	static const char *const files[] = { "table", "table.id", "pages", "agent.sock", "agent.session", "settings",
-					     "pages.new", "lock" };
+					     "settings.new", "pages.new", "lock" };
 	char path[600];
 
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {

@@ -43,13 +43,14 @@ struct role_calls {
 	int (*start)(struct role_env *env);
 	void (*wake)(struct role_env *env);
 	void (*drain)(struct role_env *env);
+	void (*reload)(struct role_env *env);	/* settings changed; NULL: they are read at each use */
 };
 
 static const struct role_calls roles[] = {
-	{ "agent", agent_start, agent_wake, agent_drain },
-	{ "storage", storage_start, storage_wake, storage_drain },
-	{ "groups", groups_start, groups_wake, groups_drain },
-	{ "worker", worker_start, worker_wake, worker_drain },
+	{ "agent", agent_start, agent_wake, agent_drain, agent_reload },
+	{ "storage", storage_start, storage_wake, storage_drain, NULL },
+	{ "groups", groups_start, groups_wake, groups_drain, NULL },
+	{ "worker", worker_start, worker_wake, worker_drain, NULL },
 };
 
 struct mapped {				/* an image and the memory it lies in */
@@ -490,7 +491,16 @@ static void on_signal(void *ctx, int signo)
 {
 	struct runner *r = ctx;
 
-	(void)signo;
+	if (signo == SIGHUP) {
+		host_reload(r->h);
+		if (r->started && r->calls->reload)
+			r->calls->reload(&r->env);
+		return;
+	}
+	if (signo == SIGUSR1) {
+		(void)log_os_reopen();		/* the supervisor says it, once */
+		return;
+	}
 	if (r->started)
 		r->calls->drain(&r->env);
 	else
@@ -553,6 +563,7 @@ int run_role(struct host *h, const char *role, int idx)
 			r->calls = &roles[i];
 	if (!r->calls || idx < 0 || idx >= PROC_WORKERS_MAX)
 		return 2;
+	(void)log_os_open(conf_str(h->conf, "log.output"));	/* the supervisor could; else its stderr is ours */
 	r->h = h;
 	r->table_fd = -1;
 	r->bell_port.ring = ring;
@@ -577,6 +588,8 @@ int run_role(struct host *h, const char *role, int idx)
 	r->beat_us = (uint64_t)conf_int(h->conf, "process.hang.timeout.ms") * 1000 / BEATS_PER_HANG;
 	loop_os_bell(r->loop, r->env.bells, FD_EVENT + (int)r->env.proc, on_wake, r);
 	loop_os_signal(r->loop, SIGTERM, on_signal, r);
+	loop_os_signal(r->loop, SIGHUP, on_signal, r);
+	loop_os_signal(r->loop, SIGUSR1, on_signal, r);
 	r->beat.fire = on_beat;
 	r->beat.user = r;
 	on_beat(&r->beat);

@@ -86,7 +86,10 @@ static void spawn(struct keeper *k, int i)
 		unsetenv("WATCHDOG_PID");
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		/* Until the child has handlers; what it misses is told it when it is ready. */
 		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
+		signal(SIGUSR1, SIG_IGN);
 		execv("/proc/self/exe", argv);
 		_exit(127);
 	}
@@ -174,12 +177,15 @@ static void reap(struct keeper *k)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == k->checker)
+			keeper_checked(k, status);
 		for (int i = 0; i < k->policy.n; i++)
 			if (k->pid[i] == pid) {
 				ended(k, i, status);
 				break;
 			}
+	}
 }
 
 /* ---- the agent's liveness connections ---- */
@@ -215,7 +221,7 @@ static void take_hands(struct keeper *k)
 
 static int watch_signals(struct keeper *k)
 {
-	static const int mine[] = { SIGCHLD, SIGTERM, SIGINT };
+	static const int mine[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -241,11 +247,31 @@ static void take_signals(struct keeper *k)
 			super_term(&k->policy, now_ms());
 			act(k);
 			break;
+		case SIGHUP:
+			keeper_reload(k, now_ms());
+			break;
+		case SIGUSR1:
+			if (log_os_reopen() != OK)
+				log_os("supervisor", LOG_OS_ERROR, "cannot open the log file again", NULL, NULL);
+			keeper_owe(k, SIGUSR1);
+			break;
 		}
 	reap(k);
 }
 
 /* ---- the loop ---- */
+
+/* For init scripts, which wait for it. */
+static void write_pid(struct host *h)
+{
+	const char *path = conf_str(h->conf, "pid.file");
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (f)
+		fprintf(f, "%d\n", (int)getpid());
+	if ((f && fclose(f) != 0) || (path && !f))
+		log_os("supervisor", LOG_OS_ERROR, "cannot write pid.file", path, strerror(errno));
+}
 
 static void tick(struct keeper *k)
 {
@@ -262,8 +288,10 @@ static void tick(struct keeper *k)
 	}
 	super_tick(&k->policy, now, seen);
 	act(k);
+	keeper_tick_reload(k, now);
 	if (all && !k->served) {
 		k->served = true;
+		write_pid(k->h);
 		log_os("supervisor", LOG_OS_INFO, "serving", NULL, NULL);
 		proc_notify("READY=1");
 	}
@@ -291,6 +319,8 @@ int supervise(struct host *h)
 		take_hands(&k);
 		take_signals(&k);
 	}
+	if (conf_str(h->conf, "pid.file"))
+		unlink(conf_str(h->conf, "pid.file"));
 	bool clean = atomic_load(bell_word(k.bells, BELL_CLEAN)) != 0;
 
 	if (clean || (k.policy.status != SUPER_DONE && !k.killed))

@@ -83,6 +83,9 @@ void worker_adopt(struct role_env *env, int fd, int listener_idx);
 void agent_peer(struct role_env *env, int fd);
 void groups_peer(struct role_env *env, int fd);
 
+/* The settings that may change did: what was made from them is made anew. */
+void agent_reload(struct role_env *env);
+
 /* TERM: finish what is in flight, then loop->stop(loop, 0). */
 void worker_drain(struct role_env *env);
 void agent_drain(struct role_env *env);

@@ -289,3 +289,113 @@ def test_wrong_settings_and_missing_rights_are_refused(pair):
         os.chmod(pair.run_dir, 0o777)
         nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
         refused(pair, status=1, words=["cannot write to a folder", "Permission denied"], command=nobody + pair.command())
+
+
+# ---- signals: settings, logs, the init system ----
+
+def write_conf(pair, **more):
+    path = f"{pair.dir}/broker.conf"
+    with open(path, "w") as f:
+        f.write("# a comment\n")
+        for k, v in {**pair.settings(), **{k.replace("_", "."): v for k, v in more.items()}}.items():
+            f.write(f"{k} = {v}\n")
+    return [os.path.join(BUILD, "moldau-broker"), "-c", path]
+
+
+def topic_setting(pair, topic, name):
+    admin = pytest.importorskip("confluent_kafka.admin")
+    a = admin.AdminClient({"bootstrap.servers": f"127.0.0.1:{pair.port}"})
+    r = admin.ConfigResource(admin.ConfigResource.Type.TOPIC, topic)
+    return a.describe_configs([r])[r].result(20)[name].value
+
+
+def test_reload_takes_what_is_good_and_keeps_the_old_for_the_rest(pair):
+    pair.start_quorum()
+    pair.start_broker(command=write_conf(pair))
+    pair.moldau("topics", "create", "t")
+    pids = pair.pids()
+    assert topic_setting(pair, "t", "max.message.bytes") == "1048588"
+
+    write_conf(pair, message_max_bytes="777777", workers="3", log_level="debug")
+    pair.broker.send_signal(signal.SIGHUP)
+    wait_for("it is taken", lambda: "the settings were read again" in pair.log())
+    assert 'msg="a setting changes" detail="message.max.bytes"' in pair.log()
+    assert 'keeps its old value until the broker is restarted" detail="workers"' in pair.log()
+    wait_for("it is in force", lambda: topic_setting(pair, "t", "max.message.bytes") == "777777")
+
+    # An edited file that is wrong: said with name and line; nobody sees it, not even a new process.
+    write_conf(pair, message_max_bytes="999999", log_retention_hour="1")
+    pair.broker.send_signal(signal.SIGHUP)
+    wait_for("it is refused", lambda: "the new settings are refused; the old ones stay" in pair.log())
+    assert re.search(r"broker.conf:\d+: unknown setting log.retention.hour; did you mean log.retention.hours\?", pair.log())
+    assert pair.pids() == pids, "a reload replaced a process"
+    os.kill(pair.pids("agent")[0], signal.SIGKILL)
+    wait_for("a new agent", lambda: pair.pids("agent") and pair.pids("agent")[0] not in pids)
+    wait_for("it serves", lambda: pair.log().count('role=agent-0 msg="ready"') >= 2)
+    assert topic_setting(pair, "t", "max.message.bytes") == "777777"
+    assert len(pair.pids("worker")) == 2
+    for _ in range(20):		# signals in any state kill nobody
+        pair.broker.send_signal(signal.SIGHUP)
+        pair.broker.send_signal(signal.SIGUSR1)
+        os.kill(pair.pids("worker")[0], signal.SIGHUP)
+    write_conf(pair)
+    wait_for("nobody is checking", lambda: len(pair.pids()) == len(pids))
+    pair.broker.send_signal(signal.SIGHUP)
+    wait_for("back to the default", lambda: topic_setting(pair, "t", "max.message.bytes") == "1048588")
+    assert pair.metrics()['moldau_process_restarts_total{role="worker"}'] == 0
+
+
+def test_log_file_is_made_anew_after_rotation(pair):
+    log = f"{pair.dir}/moldau.log"
+    pair.start_quorum()
+    pair.start_broker(f"log.output={log}", f"pid.file={pair.dir}/pid")
+    wait_for("serving", lambda: 'msg="serving"' in open(log).read())
+    assert int(open(f"{pair.dir}/pid").read()) == pair.broker.pid
+    os.rename(log, log + ".1")
+    pair.broker.send_signal(signal.SIGUSR1)
+    wait_for("a new file", lambda: os.path.exists(log))
+    victim = pair.pids("worker")[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_for("lines of supervisor and worker in it", lambda: "a process ended" in open(log).read() and
+             "role=worker-" in open(log).read())
+    wait_for("children write there too", lambda: all(os.readlink(f"/proc/{p}/fd/2") == log for p in pair.pids()))
+    pair.end(pair.broker)
+    assert "everything is on the disk" in open(log).read()
+    assert "a process ended" not in open(log + ".1").read()
+    assert not os.path.exists(f"{pair.dir}/pid")
+
+
+def test_syslog_gets_the_lines_with_their_severity(pair):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(f"{pair.dir}/syslog")
+        s.settimeout(10)
+        pair.start_quorum()
+        pair.start_broker(f"log.output=syslog:{pair.dir}/syslog")
+        got = []
+        while not any('msg="serving"' in x for x in got):
+            got.append(s.recv(4096).decode())
+        assert all(re.match(r"<30>\w{3} [ \d]\d \d\d:\d\d:\d\d moldau\[\d+\]: info role=\S+ msg=", x) for x in got), got
+        os.kill(pair.pids("worker")[0], signal.SIGKILL)
+        while not any(x.startswith("<28>") and "a process ended" in x for x in got):
+            got.append(s.recv(4096).decode())
+
+
+def test_the_init_system_is_told(pair):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(f"{pair.dir}/notify")
+        s.settimeout(20)
+        pair.start_quorum()
+        pair.start_broker(env=dict(os.environ, NOTIFY_SOCKET=f"{pair.dir}/notify", WATCHDOG_USEC="300000"))
+        seen = []
+
+        def until(*words):
+            del seen[:]
+            while not all(any(w in x for x in seen) for w in words):
+                seen.append(s.recv(4096).decode())
+        until("READY=1", "WATCHDOG=1")
+        assert metadata(pair.port)
+        pair.broker.send_signal(signal.SIGHUP)
+        until("RELOADING=1\nMONOTONIC_USEC=", "READY=1")
+        pair.broker.terminate()
+        until("STOPPING=1")
+        assert pair.broker.wait(60) == 0
