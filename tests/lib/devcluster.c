@@ -156,8 +156,6 @@ void dev_remove(struct dev_cluster *d)
 {
 	char cmd[300];
 
-	for (int r = 0; r < DEV_ROLES; r++)
-		mem_free(d->seen[r]);
 	snprintf(cmd, sizeof cmd, "rm -rf '%s'", d->dir);
 	if (system(cmd) != 0)
 		fprintf(stderr, "cannot remove %s\n", d->dir);
@@ -212,16 +210,6 @@ static int role_of(pid_t pid)
 	return -1;
 }
 
-static void note(struct dev_cluster *d, enum dev_role r, pid_t pid)
-{
-	for (int i = d->seen_n[r] - 1; i >= 0; i--)
-		if (d->seen[r][i] == pid)
-			return;
-	if (d->seen_n[r] % 256 == 0)
-		d->seen[r] = mem_resize(d->seen[r], sizeof *d->seen[r] * (size_t)(d->seen_n[r] + 256));
-	d->seen[r][d->seen_n[r]++] = pid;
-}
-
 int dev_scan(struct dev_cluster *d, struct dev_proc *v)
 {
 	static pid_t pid[PIDS_MAX], parent[PIDS_MAX];
@@ -246,7 +234,6 @@ int dev_scan(struct dev_cluster *d, struct dev_proc *v)
 		if (role < 0 || (role == DEV_SUPERVISOR && parent[i] != d->pid))
 			continue;
 		v[found++] = (struct dev_proc){ pid[i], (enum dev_role)role };
-		note(d, (enum dev_role)role, pid[i]);
 	}
 	return found;
 }
@@ -345,7 +332,7 @@ int dev_replaced(struct dev_cluster *d, struct dev_proc *v, int max)
 		char *at = what ? strstr(what, "detail=\"") : NULL;
 		char *pid = at ? strstr(at, " pid ") : NULL;
 
-		for (int r = 0; pid && r < DEV_SUPERVISOR; r++)
+		for (int r = 0; pid && r < DEV_ROLES; r++)
 			if (strncmp(at + 8, dev_role_name[r], strlen(dev_role_name[r])) == 0)
 				v[n++] = (struct dev_proc){ atoi(pid + 5), (enum dev_role)r };
 	}

@@ -1,8 +1,8 @@
 /*
  * devcluster.h - `moldau dev` as a child of a test: start, processes by role, deaths, metrics, end.
  *
- * Counts what the tests must be able to account for: processes that were killed, processes that the
- * supervisors say they replaced, process ids seen by role.
+ * Tells what the tests must be able to account for: the living processes, and those that the log says were
+ * replaced (by the supervisor, or by moldau dev when it was the supervisor or the quorum).
  */
 #ifndef TESTS_DEVCLUSTER_H
 #define TESTS_DEVCLUSTER_H
@@ -29,15 +29,13 @@ struct dev_cluster {
 	int port, metrics_port;
 	pid_t pid;
 	int ready_fd;
-	pid_t *seen[DEV_ROLES];		/* every process id of the role so far */
-	int seen_n[DEV_ROLES];
 };
 
 /* A free port of 127.0.0.1. */
 int dev_free_port(void);
 /* Starts it and waits until it is ready; settings: NAME=VALUE, NULL at the end. False: said why. */
 bool dev_start(struct dev_cluster *d, int workers, const char *const *settings);
-/* The living processes; how many. Notes new ones in seen. */
+/* The living processes; how many. */
 int dev_scan(struct dev_cluster *d, struct dev_proc *v);
 /* Runs the moldau command of d->bin; true: it ended with 0. */
 bool dev_moldau(struct dev_cluster *d, const char *const *args);
