@@ -181,6 +181,7 @@ bool relay_error(struct req *q)
 		return true;
 	}
 	case 42: delete_groups(q); return true;
+	case 47: TOP(offset_delete); return true;
 	default: return false;
 	}
 }
