@@ -28,9 +28,12 @@
 #define DRAIN_TURNS 200			/* 2 s: a disk that takes longer is left to recovery */
 #define WHY 512
 
+#define PEERS_MAX 7
+
 static struct {
 	char data_dir[400], listen[256], metrics[256], cluster_id[24], node_id[16], snapshot_bytes[24];
-} arg_set = { .node_id = "0", .snapshot_bytes = "67108864" };
+	char peer_listen[256], peer_address[256], voters[2048], join[2048], observer[8], beat_ms[16], elect_ms[16];
+} arg_set = { .node_id = "0", .snapshot_bytes = "67108864", .observer = "false", .beat_ms = "50", .elect_ms = "300" };
 
 static const struct option_row {
 	const char *name, *help;	/* name: --name on the command line, the same in the file */
@@ -43,6 +46,17 @@ static const struct option_row {
 	{ "metrics", "HOST:PORT of /metrics; none when not given", arg_set.metrics, sizeof arg_set.metrics },
 	{ "cluster-id", "22 characters; made at the first start when not given", arg_set.cluster_id,
 	  sizeof arg_set.cluster_id },
+	{ "peer-listen", "HOST:PORT for the other nodes of the quorum", arg_set.peer_listen,
+		sizeof arg_set.peer_listen },
+	{ "peer-address", "HOST:PORT where they reach it (peer-listen)", arg_set.peer_address,
+	  sizeof arg_set.peer_address },
+	{ "voters", "members of a new quorum: ID@HOST:PORT,... of their peer ports", arg_set.voters,
+		sizeof arg_set.voters },
+	{ "join", "HOST:PORT,... of members of a quorum to be joined", arg_set.join, sizeof arg_set.join },
+	{ "observer", "true: joins without a vote", arg_set.observer, sizeof arg_set.observer },
+	{ "heartbeat-ms", "the leader speaks this often (50)", arg_set.beat_ms, sizeof arg_set.beat_ms },
+	{ "election-timeout-ms", "followers wait so long, up to twice (300)", arg_set.elect_ms,
+		sizeof arg_set.elect_ms },
 	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
 	  sizeof arg_set.snapshot_bytes },
 };
@@ -142,22 +156,146 @@ static bool number(const char *text, uint64_t max, uint64_t *ret)
 	return isdigit((unsigned char)text[0]) && *end == 0 && errno == 0 && *ret <= max;
 }
 
-static bool check(uint64_t *ret_node_id, uint64_t *ret_snapshot_bytes, char *why)
+struct settings {
+	uint64_t node_id, snapshot_bytes, beat_ms, elect_ms;
+	struct node_peer voters[PEERS_MAX];
+	const char *join[PEERS_MAX];
+	uint32_t nvoters, njoin;
+	bool observer;
+	const char *address;
+};
+
+/* Cuts the next element off a comma list in place; NULL at the end. */
+static char *next_of(char **list)
+{
+	char *p = *list, *comma;
+
+	if (!p || *p == 0)
+		return NULL;
+	comma = strchr(p, ',');
+	if (comma)
+		*comma = 0;
+	*list = comma ? comma + 1 : NULL;
+	return p;
+}
+
+static bool is_address(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+	uint64_t port;
+
+	return colon && colon != s && strlen(s) < NODE_ADDRESS_MAX && number(colon + 1, 65535, &port) && port > 0;
+}
+
+static bool check_voters(struct settings *s, char *why)
+{
+	static char text[sizeof arg_set.voters];
+	char *list = text;
+	bool self = false;
+
+	memcpy(text, arg_set.voters, sizeof text);
+	for (char *v; (v = next_of(&list)) != NULL;) {
+		char *at = strchr(v, '@');
+		uint64_t id = 0;
+
+		if (at)
+			*at = 0;
+		if (!at || !number(v, INT32_MAX, &id) || !is_address(at + 1)) {
+			snprintf(why, WHY, "voters wants ID@HOST:PORT,..., not \"%.100s%s%.100s\"", v, at
+				? "@" : "", at ? at + 1 : "");
+			return false;
+		}
+		for (uint32_t i = 0; i < s->nvoters; i++)
+			if (s->voters[i].id == id || strcmp(s->voters[i].address, at + 1) == 0) {
+				snprintf(why, WHY, "voters names node %llu or %.200s twice",
+					(unsigned long long)id, at + 1);
+				return false;
+			}
+		if (s->nvoters == PEERS_MAX) {
+			snprintf(why, WHY, "voters names more than %d nodes", PEERS_MAX);
+			return false;
+		}
+		s->voters[s->nvoters++] = (struct node_peer){ (uint32_t)id, at + 1 };
+		if (id == s->node_id) {
+			self = true;
+			if (!s->address)
+				s->address = at + 1;
+		}
+	}
+	if (s->nvoters > 0 && !self)
+		snprintf(why, WHY, "voters does not name this node, %llu", (unsigned long long)s->node_id);
+	return s->nvoters == 0 || self;
+}
+
+static bool check_join(struct settings *s, char *why)
+{
+	static char text[sizeof arg_set.join];
+	char *list = text;
+
+	memcpy(text, arg_set.join, sizeof text);
+	for (char *v; (v = next_of(&list)) != NULL;) {
+		if (!is_address(v) || s->njoin == PEERS_MAX) {
+			snprintf(why, WHY, "join wants up to %d of HOST:PORT, not \"%.200s\"", PEERS_MAX, v);
+			return false;
+		}
+		s->join[s->njoin++] = v;
+	}
+	if (s->njoin > 0 && s->nvoters > 0)
+		snprintf(why, WHY, "voters begin a new quorum and join enters another: one of the two");
+	return s->njoin == 0 || s->nvoters == 0;
+}
+
+static bool check_peers(struct settings *s, char *why)
+{
+	if (arg_set.peer_listen[0] && !strchr(arg_set.peer_listen, ':')) {
+		snprintf(why, WHY, "peer-listen wants HOST:PORT");
+		return false;
+	}
+	if (arg_set.peer_address[0] && !is_address(arg_set.peer_address)) {
+		snprintf(why, WHY, "peer-address wants HOST:PORT, not \"%.200s\"", arg_set.peer_address);
+		return false;
+	}
+	s->address = arg_set.peer_address[0] ? arg_set.peer_address : NULL;
+	if (!check_voters(s, why) || !check_join(s, why))
+		return false;
+	if (!arg_set.peer_listen[0] && s->address && s->nvoters > 1)
+		memcpy(arg_set.peer_listen, s->address, strlen(s->address) + 1);
+	if (!s->address && arg_set.peer_listen[0])
+		s->address = arg_set.peer_listen;
+	if (!arg_set.peer_listen[0] && (s->nvoters > 1 || s->njoin > 0)) {
+		snprintf(why, WHY, "peer-listen is not set: the other nodes have to reach this one");
+		return false;
+	}
+	if (s->observer && s->njoin == 0) {
+		snprintf(why, WHY, "observer goes with join");
+		return false;
+	}
+	return true;
+}
+
+static bool check(struct settings *s, char *why)
 {
 	struct uuid id;
 
+	s->observer = strcmp(arg_set.observer, "true") == 0;
 	if (arg_set.data_dir[0] == 0)
 		snprintf(why, WHY, "data-dir is not set");
 	else if (!strchr(arg_set.listen, ':'))
 		snprintf(why, WHY, "listen wants HOST:PORT");
-	else if (!number(arg_set.node_id, INT32_MAX, ret_node_id))
+	else if (!number(arg_set.node_id, INT32_MAX, &s->node_id))
 		snprintf(why, WHY, "node-id wants a number, not \"%s\"", arg_set.node_id);
-	else if (!number(arg_set.snapshot_bytes, UINT64_MAX / 2, ret_snapshot_bytes))
+	else if (!number(arg_set.snapshot_bytes, UINT64_MAX / 2, &s->snapshot_bytes))
 		snprintf(why, WHY, "snapshot-log-bytes wants a number, not \"%s\"", arg_set.snapshot_bytes);
 	else if (arg_set.cluster_id[0] && !uuid_parse(str_of(arg_set.cluster_id), &id))
 		snprintf(why, WHY, "cluster-id wants 22 characters of base64url, not \"%s\"", arg_set.cluster_id);
+	else if (!s->observer && strcmp(arg_set.observer, "false") != 0)
+		snprintf(why, WHY, "observer wants true or false, not \"%s\"", arg_set.observer);
+	else if (!number(arg_set.beat_ms, 10000, &s->beat_ms) || s->beat_ms < 5)
+		snprintf(why, WHY, "heartbeat-ms wants 5 to 10000, not \"%s\"", arg_set.beat_ms);
+	else if (!number(arg_set.elect_ms, 100000, &s->elect_ms) || s->elect_ms < 3 * s->beat_ms)
+		snprintf(why, WHY, "election-timeout-ms wants at least 3 times heartbeat-ms and at most 100000");
 	else
-		return true;
+		return check_peers(s, why);
 	return false;
 }
 
@@ -178,6 +316,11 @@ static void on_fatal(void *user, const char *what, int err)
 static void on_accept(void *ctx, int fd)
 {
 	serve_accept(((struct daemon *)ctx)->serve, fd);
+}
+
+static void on_accept_peer(void *ctx, int fd)
+{
+	node_accept(((struct daemon *)ctx)->node, fd);
 }
 
 static void on_drain(struct loop_timer *t)
@@ -233,31 +376,43 @@ static void on_metrics(void *ctx, struct buf *b)
 	metric(b, "torn_bytes_at_start", "gauge", st.torn_bytes);
 }
 
-static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
+static int open_node(struct daemon *d, const struct settings *s, struct net *net, char *cluster_id, char *why)
+{
+	struct uuid fresh;
+	struct node_config conf = {
+		.dir = arg_set.data_dir, .id = (uint32_t)s->node_id, .cluster_id = cluster_id,
+		.cluster_given = arg_set.cluster_id[0] != 0, .snapshot_log_bytes = s->snapshot_bytes,
+		.voters = s->voters, .nvoters = s->nvoters, .join = s->join, .njoin = s->njoin, .address = s->address,
+		.observer = s->observer, .beat_ms = (uint32_t)s->beat_ms, .elect_ms = (uint32_t)s->elect_ms,
+		.on_fatal = on_fatal, .on_log = on_log,
+	};
+
+	os_random(&fresh, sizeof fresh);
+	os_random(&conf.seed, sizeof conf.seed);
+	os_random(&conf.disk_id, sizeof conf.disk_id);
+	/* not 0, and positive where it is shown as a signed number */
+	conf.disk_id = conf.disk_id >> 1 | 1;
+	uuid_text(&fresh, cluster_id);
+	if (arg_set.cluster_id[0])
+		memcpy(cluster_id, arg_set.cluster_id, UUID_TEXT + 1);
+	return node_open(disk_os_new(d->os_loop, 4), net, d->loop, clock_os(), &conf, &d->node, why, WHY);
+}
+
+static int run(const struct settings *s, char *why)
 {
 	struct daemon d = { .os_loop = loop_os_new() };
-	struct disk *disk = disk_os_new(d.os_loop, 2);
 	struct net *net = net_os_new(d.os_loop, FRAMES_MAX);
 	char cluster_id[UUID_TEXT + 1], text[WHY];
 	struct node_stats st;
-	struct uuid fresh;
-	uint64_t seed;
+	int peer_fd = -1;
 
 	d.loop = loop_os_port(d.os_loop);
-	os_random(&fresh, sizeof fresh);
-	os_random(&seed, sizeof seed);
-	uuid_text(&fresh, cluster_id);
-	if (arg_set.cluster_id[0])
-		memcpy(cluster_id, arg_set.cluster_id, sizeof cluster_id);
-	struct node_config conf = {
-		.dir = arg_set.data_dir, .id = (uint32_t)node_id, .cluster_id = cluster_id,
-		.cluster_given = arg_set.cluster_id[0] != 0, .snapshot_log_bytes = snapshot_bytes,
-		.seed = seed, .on_fatal = on_fatal,
-	};
 	int fd = net_os_listen(arg_set.listen, why, WHY);	/* first: also keeps a second process out */
 	if (fd < 0)
 		return fd;
-	int err = node_open(disk, net, d.loop, clock_os(), &conf, &d.node, why, WHY);
+	if (arg_set.peer_listen[0] && (peer_fd = net_os_listen(arg_set.peer_listen, why, WHY)) < 0)
+		return peer_fd;
+	int err = open_node(&d, s, net, cluster_id, why);
 	if (err)
 		return err;
 	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };
@@ -268,10 +423,13 @@ static int run(uint64_t node_id, uint64_t snapshot_bytes, char *why)
 		return E_BAD;
 	}
 	node_stats(d.node, &st);
-	snprintf(text, sizeof text, "cluster=%s node=%s listen=%s term=%llu torn_bytes=%llu", cluster_id,
-		 arg_set.node_id, arg_set.listen, (unsigned long long)st.term, (unsigned long long)st.torn_bytes);
+	snprintf(text, sizeof text, "cluster=%s node=%s listen=%s term=%llu torn_bytes=%llu",
+		 cluster_id[0] ? cluster_id : "unknown", arg_set.node_id, arg_set.listen, (unsigned long long)st.term,
+		 (unsigned long long)st.torn_bytes);
 	log_os("quorum", LOG_OS_INFO, "started", text, NULL);
 	net_os_accept(d.os_loop, fd, on_accept, &d);
+	if (peer_fd >= 0)
+		net_os_accept(d.os_loop, peer_fd, on_accept_peer, &d);
 	loop_os_signal(d.os_loop, SIGTERM, on_term, &d);
 	loop_os_signal(d.os_loop, SIGINT, on_term, &d);
 	node_start(d.node);
@@ -310,7 +468,7 @@ int main(int argc, char **argv)
 {
 	char why[WHY] = "";
 	bool only_check = false;
-	uint64_t node_id = 0, snapshot_bytes = 0;
+	static struct settings settings;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return usage(stdout);
@@ -318,7 +476,7 @@ int main(int argc, char **argv)
 		return puts("moldau-quorum " PACKAGE_VERSION) < 0;
 	/* Twice: files first, so that options are stronger wherever they stand. */
 	if (!options(argc, argv, true, &only_check, why) || !options(argc, argv, false, &only_check, why) ||
-	    !check(&node_id, &snapshot_bytes, why)) {
+	    !check(&settings, why)) {
 		fprintf(stderr, "moldau-quorum: %s\n", why);
 		return usage(stderr);
 	}
@@ -330,7 +488,7 @@ int main(int argc, char **argv)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-	int err = run(node_id, snapshot_bytes, why);
+	int err = run(&settings, why);
 	if (err < 0)
 		log_os("quorum", LOG_OS_ERROR, "cannot start", why, NULL);
 	return err < 0 ? 1 : err;

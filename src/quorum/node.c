@@ -1,88 +1,115 @@
 /* node.c - see node.h. do_effects() is the one place that knows the order. */
-#include "quorum/node.h"
-
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/be.h"
 #include "base/mem.h"
-#include "quorum/sessions.h"
+#include "quorum/node_in.h"
 
-#define SPACE_MIN (16u << 20)		/* below it nothing new is logged, so that sessions can still end */
 #define SPACE_CHECK_US 500000u
+#define IMAGE_VERSION 1
 
-struct pend {				/* a log entry from its append until it is applied */
-	struct pend *next;
-	uint64_t index;
-	int64_t zxid;
-	enum raft_entry_type type;
-	struct node_req *req;
-	uint32_t len;
-	uint8_t p[];
-};
-
-struct node {
-	struct disk *disk;
-	struct loop *loop;
-	struct clock *clock;
-	struct raft raft;
-	struct rlog log;
-	struct coord *coord;
-	struct node_listener listener[NODE_LISTENERS_MAX];
-	uint32_t nlisteners;
-	struct pend *first, **tail;
-	uint64_t applied;
-	int64_t next_zxid;
-	bool served, started, full;
-	uint64_t space_us;
-	struct loop_timer timer;
-	struct sessions sessions;
-	struct node_read *reads;
-	struct node_admin *admins, *image;
-	struct node_config conf;
-	uint64_t snapshot_log_bytes, snapshots, proposals, syncs, nreads;
-	void (*on_fatal)(void *user, const char *what, int err);
-	void *user;
-};
-
-static void do_step(struct node *n, struct raft_event *ev);
-
-static uint64_t now_ms(struct node *n)
+void node_log(struct node *n, const char *msg, const char *fmt, ...)
 {
-	return n->clock->mono_us(n->clock) / 1000;
+	char detail[512];
+	va_list ap;
+
+	if (!n->conf.on_log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(detail, sizeof detail, fmt, ap);
+	va_end(ap);
+	n->conf.on_log(n->conf.user, msg, detail);
 }
 
-static struct pend *pend_new(enum raft_entry_type type, int64_t zxid, const uint8_t *p, uint32_t len,
-			     struct node_req *req)
+/* ---- the log in memory ---- */
+
+struct pend *node_pend(uint16_t type, int64_t zxid, const uint8_t *p, uint32_t len)
 {
 	struct pend *e = mem_alloc(sizeof *e + len);
 
 	e->type = type;
 	e->zxid = zxid;
-	e->req = req;
+	e->version = COORD_VERSION;
 	e->len = len;
-	if (len > 0)
+	if (len > 0 && p)
 		memcpy(e->p, p, len);
 	return e;
 }
 
-static void pend_add(struct node *n, struct pend *e)
+struct pend *node_cached(const struct node *n, uint64_t index)
 {
-	e->next = NULL;
-	*n->tail = e;
-	n->tail = &e->next;
+	if (n->cache_cap == 0 || index < n->cache_first || index > n->cache_last)
+		return NULL;
+	return n->cache[index & (n->cache_cap - 1)];
 }
 
-static void apply(struct node *n, struct pend *e)
+static void cache_add(struct node *n, struct pend *e)
+{
+	if (n->cache_last + 1 == n->cache_first || n->cache_cap == 0) {		/* empty */
+		n->cache_first = e->index;
+		n->cache_last = e->index - 1;
+	}
+	must(e->index == n->cache_last + 1);
+	if (e->index - n->cache_first >= n->cache_cap) {
+		uint32_t cap = n->cache_cap ? n->cache_cap * 2 : 256;
+		struct pend **v = mem_alloc(cap * sizeof *v);
+
+		for (uint64_t i = n->cache_first; i < e->index; i++)
+			v[i & (cap - 1)] = n->cache[i & (n->cache_cap - 1)];
+		mem_free(n->cache);
+		n->cache = v;
+		n->cache_cap = cap;
+	}
+	n->cache[e->index & (n->cache_cap - 1)] = e;
+	n->cache_last = e->index;
+	n->cache_bytes += sizeof *e + e->len;
+}
+
+static void cache_drop(struct node *n, uint64_t index)
+{
+	struct pend *e = n->cache[index & (n->cache_cap - 1)];
+
+	n->cache_bytes -= sizeof *e + e->len;
+	mem_free(e);
+}
+
+static void cache_cut(struct node *n, uint64_t from)
+{
+	while (n->cache_last >= from && n->cache_last >= n->cache_first)
+		cache_drop(n, n->cache_last--);
+}
+
+/* What is applied and every peer has, or what is above the limit, is not kept. */
+static void cache_trim(struct node *n)
+{
+	uint64_t need = n->applied;
+	const struct raft_config *c = raft_config(&n->raft);
+
+	for (uint32_t i = 0; n->raft.role == RAFT_LEADER && i < c->n; i++)
+		if (c->m[i].id != n->raft.id && n->raft.peer[i].match < need)
+			need = n->raft.peer[i].match;
+	while (n->cache_first <= n->cache_last && n->cache_first <= n->applied &&
+	       (n->cache_first <= need || n->cache_bytes > NODE_CACHE_BYTES))
+		cache_drop(n, n->cache_first++);
+}
+
+/* ---- applying ---- */
+
+static void apply_data(struct node *n, const struct pend *e)
 {
 	struct coord_result r;
 
-	n->applied = e->index;
-	if (e->type == RAFT_NOOP)
+	if (!propose_fresh(n, e)) {
+		propose_applied(n, e, NULL);
 		return;
-	int err = coord_apply(n->coord, e->zxid, e->p, e->len, &r);
+	}
+	int err = coord_apply(n->coord, e->zxid, e->p + ENTRY_HEAD, e->len - ENTRY_HEAD, &r);
 
 	if (err) {
-		n->on_fatal(n->user, "an entry of the log is of a kind that this version does not know", err);
+		n->conf.on_fatal(n->conf.user, "an entry of the log is of a kind that this version does not know", err);
 		return;
 	}
 	if (r.kind == COORD_OPEN)
@@ -91,32 +118,41 @@ static void apply(struct node *n, struct pend *e)
 	for (uint32_t i = 0; i < n->nlisteners; i++)
 		if (n->listener[i].on_applied)
 			n->listener[i].on_applied(n->listener[i].user, e->zxid, &r);
-	if (e->req)
-		e->req->done(e->req, OK, e->zxid, &r);
+	propose_applied(n, e, &r);
 }
 
 static void apply_to(struct node *n, uint64_t commit)
 {
-	while (n->first && n->first->index <= commit) {
-		struct pend *e = n->first;
+	while (n->applied < commit) {
+		struct pend *e = node_cached(n, n->applied + 1);
 
-		n->first = e->next;
-		if (!n->first)
-			n->tail = &n->first;
-		must(e->index == n->applied + 1);
-		apply(n, e);
-		mem_free(e);
+		must(e != NULL && e->index == n->applied + 1);
+		n->applied = e->index;
+		if (e->type == RAFT_DATA)
+			apply_data(n, e);
 	}
+	read_applied(n);
+	cache_trim(n);
 }
+
+/* ---- effects ---- */
 
 static void tell_role(struct node *n)
 {
-	bool serves = raft_serves(&n->raft);
+	bool serves = raft_serves(&n->raft) && n->applied >= n->raft.noop;
 
 	if (serves == n->served)
 		return;
 	n->served = serves;
-	sessions_lead(&n->sessions, serves, 0);
+	if (serves) {
+		n->elections++;
+		n->nintake = 0;
+		propose_again(n);
+	} else {
+		read_lost_lead(n);
+		propose_again(n);
+	}
+	sessions_lead(&n->sessions, serves, (node_now_ms(n) - n->led_ms) * 1000);
 	for (uint32_t i = 0; i < n->nlisteners; i++)
 		if (n->listener[i].on_lead)
 			n->listener[i].on_lead(n->listener[i].user, serves);
@@ -128,49 +164,94 @@ static void do_append(struct node *n, const struct raft_entry *v, uint32_t count
 		struct pend *e = v[i].handle;
 
 		if (!e)
-			e = pend_new(v[i].type, n->next_zxid - 1, NULL, 0, NULL);
+			e = node_pend((uint16_t)v[i].type, n->next_zxid - 1, NULL, 0);
 		e->index = v[i].index;
-		pend_add(n, e);
-		rlog_append(&n->log, &(struct rlog_entry){ .index = v[i].index, .term = v[i].term,
-			.zxid = e->zxid, .type = (uint16_t)v[i].type, .version = COORD_VERSION,
-			.p = e->p, .len = e->len });
+		e->term = v[i].term;
+		if (e->zxid >= n->next_zxid)
+			n->next_zxid = e->zxid + 1;
+		cache_add(n, e);
+		rlog_append(&n->log, &(struct rlog_entry){ .index = e->index, .term = e->term, .zxid = e->zxid,
+			.type = e->type, .version = e->version, .p = e->p, .len = e->len });
 	}
 }
 
-/* raft.h R2: hard state, entries, messages, commit, timeout. */
+static void send_or_hold(struct node *n, const struct raft_msg *m)
+{
+	if (!n->voting)
+		message_send(n, m);
+	else if (n->nheld < NODE_HELD_MAX)
+		n->held[n->nheld++] = *m;		/* raft.h R2 */
+	else
+		n->dropped++;
+}
+
+static void arm(struct node *n, uint64_t at_ms)
+{
+	uint64_t now = node_now_ms(n);
+
+	n->loop->calls->timer_set(n->loop, &n->timer, at_ms > now ? (at_ms - now) * 1000 : 0);
+}
+
+/* raft.h R2: hard state, truncation, entries, messages, commit, reads, timeout. */
 static void do_effects(struct node *n, const struct raft_effects *fx)
 {
 	if (fx->persist) {
-		int err = rlog_vote(&n->log, n->raft.term, n->raft.voted_for);
-
-		if (err) {
-			n->on_fatal(n->user, "writing term and vote", err);
-			return;
-		}
+		n->voting = true;
+		rlog_vote(&n->log, n->raft.term, n->raft.voted_for, n->raft.recovering);
 	}
-	must(fx->truncate_from == 0);	/* one voter: nobody else writes its log */
+	if (fx->truncate_from > 0) {
+		cache_cut(n, fx->truncate_from);
+		rlog_truncate(&n->log, fx->truncate_from, raft_term_of(&n->raft, fx->truncate_from - 1));
+	}
 	do_append(n, fx->append, fx->nappend);
-	must(fx->nmsgs == 0);
+	for (uint32_t i = 0; i < fx->nmsgs; i++)
+		send_or_hold(n, &fx->msgs[i]);
 	if (fx->commit > 0)
 		apply_to(n, fx->commit);
+	if (fx->config_changed)
+		member_changed(n);
 	tell_role(n);
-	uint64_t now = now_ms(n), at = fx->next_timeout_ms;
-
-	n->loop->calls->timer_set(n->loop, &n->timer, at > now ? (at - now) * 1000 : 0);
+	if (fx->round_confirmed > 0)
+		read_confirmed(n, fx->round_confirmed);
+	for (uint32_t i = 0; i < fx->nfetch; i++)
+		message_fetch(n, &fx->fetch[i]);
+	if (n->started)
+		arm(n, fx->next_timeout_ms);
 }
 
-static void do_step(struct node *n, struct raft_event *ev)
+int node_step(struct node *n, struct raft_event *ev)
 {
 	struct raft_effects fx;
+	uint64_t leader = n->raft.leader;
 
-	ev->now_ms = now_ms(n);
-	must(raft_step(&n->raft, ev, &fx) == OK);
+	ev->now_ms = node_now_ms(n);
+	int err = raft_step(&n->raft, ev, &fx);
+
+	if (err == E_DAMAGED)
+		n->conf.on_fatal(n->conf.user,
+			"a leader contradicts what is committed here, or there are two in one term", err);
+	if (err)
+		return err;
 	do_effects(n, &fx);
+	if (n->served || (n->raft.leader != RAFT_NOBODY && n->raft.leader != n->raft.id))
+		n->led_ms = ev->now_ms;
+	if (n->raft.leader != leader) {
+		propose_again(n);
+		read_again(n);
+	}
+	return OK;
+}
+
+static void step(struct node *n, enum raft_event_type type, uint64_t peer)
+{
+	int err = node_step(n, &(struct raft_event){ .type = type, .peer = peer });
+
+	must(err == OK || err == E_DAMAGED);
 }
 
 static void on_timer(struct loop_timer *t)
 {
-	do_step(t->user, &(struct raft_event){ .type = RAFT_EV_TIMEOUT });
+	step(t->user, RAFT_EV_TIMEOUT, RAFT_NOBODY);
 }
 
 static void on_durable(void *user, uint64_t index, uint64_t term)
@@ -178,7 +259,19 @@ static void on_durable(void *user, uint64_t index, uint64_t term)
 	struct node *n = user;
 
 	n->syncs++;
-	do_step(n, &(struct raft_event){ .type = RAFT_EV_DURABLE, .index = index, .term = term });
+	int err = node_step(n, &(struct raft_event){ .type = RAFT_EV_DURABLE, .index = index, .term = term });
+
+	must(err == OK);
+}
+
+static void on_voted(void *user)
+{
+	struct node *n = user;
+
+	n->voting = false;
+	for (uint32_t i = 0; i < n->nheld; i++)
+		message_send(n, &n->held[i]);
+	n->nheld = 0;
 }
 
 static void on_snapshot(void *user, uint64_t index)
@@ -197,21 +290,45 @@ static void on_snapshot(void *user, uint64_t index)
 	}
 }
 
+static void on_image(void *user, int err)
+{
+	ship_taken(user, err);
+}
+
 static void on_log_fatal(void *user, const char *what, int err)
 {
 	struct node *n = user;
 
-	n->on_fatal(n->user, what, err);
+	n->conf.on_fatal(n->conf.user, what, err);
 }
 
-static const struct rlog_events log_events = { on_durable, on_snapshot, on_log_fatal };
+static const struct rlog_events log_events = { on_durable, on_voted, on_snapshot, on_image, on_log_fatal };
 
+/* ---- images ---- */
+
+/* [bytes of the head, 32 bits][msgpack: version, configuration, origins][coord_save()]: T22 */
 static void start_snapshot(struct node *n)
 {
-	struct buf b;
+	struct buf b, c;
 	size_t len;
 
 	buf_init(&b, UINT32_MAX);
+	buf_init(&c, 1u << 20);
+	buf_be32(&b, 0);
+	mp_put_array(&b, 3);
+	mp_put_int(&b, IMAGE_VERSION);
+	member_put(n, &c, raft_config_at(&n->raft, n->applied));
+	mp_put_bin(&b, c.p, (uint32_t)c.len);
+	buf_release(&c);
+	mp_put_array(&b, n->norigins);
+	for (uint32_t i = 0; i < n->norigins; i++) {
+		mp_put_array(&b, 4);
+		mp_put_int(&b, (int64_t)n->origin[i].disk);
+		mp_put_int(&b, n->origin[i].starts);
+		mp_put_int(&b, (int64_t)n->origin[i].seq);
+		mp_put_int(&b, (int64_t)n->origin[i].index);
+	}
+	be32_put(b.p, (uint32_t)(b.len - 4));
 	coord_save(n->coord, &b);
 	if (b.bad) {
 		buf_release(&b);
@@ -220,8 +337,118 @@ static void start_snapshot(struct node *n)
 	}
 	uint8_t *p = buf_steal(&b, &len);
 
-	rlog_snapshot(&n->log, n->applied, raft_term_of(&n->raft, n->applied), coord_zxid(n->coord), p,
-		      (uint32_t)len);
+	rlog_snapshot(&n->log, n->applied, raft_term_of(&n->raft, n->applied), coord_zxid(n->coord), p, (uint32_t)len);
+}
+
+void node_load_image(struct node *n, const uint8_t *p, uint32_t len, uint64_t index, uint64_t term,
+		     struct raft_config *ret_config, int *ret_err)
+{
+	uint32_t head = len >= 4 ? be32_get(p) : UINT32_MAX;
+	struct coord *fresh = coord_new();
+
+	(void)term;
+	*ret_err = E_BAD;
+	if (head <= len - 4) {
+		struct mp_reader m = mp_of(p + 4, head);
+		uint32_t fields = mp_array(&m);
+		int64_t version = mp_int(&m);
+		struct bytes config = mp_bin(&m);
+		uint32_t count = mp_array(&m);
+
+		*ret_err = !mp_ok(&m) || fields != 3 || count > NODE_ORIGINS_MAX ? E_BAD
+			: version != IMAGE_VERSION ? E_VERSION : member_get(n, config.p, (uint32_t)config.len,
+				ret_config);
+		for (uint32_t i = 0; *ret_err == OK && i < count; i++) {
+			bool ok = mp_array(&m) == 4;
+			struct origin o = { .disk = (uint64_t)mp_int(&m) };
+
+			o.starts = (uint32_t)mp_int(&m);
+			o.seq = (uint64_t)mp_int(&m);
+			o.index = (uint64_t)mp_int(&m);
+			n->origin[i] = o;
+			if (!ok || !mp_ok(&m))
+				*ret_err = E_BAD;
+		}
+		n->norigins = count;
+		if (*ret_err == OK)
+			*ret_err = coord_load(fresh, p + 4 + head, len - 4 - head);
+	}
+	if (*ret_err) {
+		coord_free(fresh);
+		return;
+	}
+	coord_free(n->coord);
+	n->coord = fresh;
+	ret_config->index = index;
+	n->applied = index;
+	if (coord_zxid(fresh) >= n->next_zxid)
+		n->next_zxid = coord_zxid(fresh) + 1;
+	sessions_reset(&n->sessions, fresh);
+	cache_cut(n, 0);
+	n->cache_first = index + 1;
+	n->cache_last = index;
+}
+
+/* ---- the end of a turn ---- */
+
+/* What was proposed in it goes out as one group: to the disk, and to each peer. */
+static int on_turn(void *ctx)
+{
+	struct node *n = ctx;
+	struct raft_effects fx;
+
+	if (!n->started)
+		return 0;
+	propose_turn(n);
+	read_turn(n);
+	do {
+		int err = raft_step(&n->raft, &(struct raft_event){ .type = RAFT_EV_FLUSH,
+			.now_ms = node_now_ms(n) }, &fx);
+
+		must(err == OK);
+		do_effects(n, &fx);
+	} while (fx.more);
+	if (!n->log.snap.on && n->applied > n->log.snaps[0] &&
+	    (n->image || n->log.bytes_since_snapshot > n->snapshot_log_bytes))
+		start_snapshot(n);
+	bool more = rlog_snapshot_turn(&n->log);
+
+	rlog_flush(&n->log);
+	return more;
+}
+
+static void on_tick(struct loop_timer *t)
+{
+	struct node *n = t->user;
+	uint64_t now = node_now_ms(n);
+	const int64_t *ids;
+
+	if (n->log.full)
+		rlog_retry(&n->log);
+	/* all hear of it, the leader too */
+	for (uint32_t count = sessions_take(&n->sessions, &ids); count > 0;) {
+		uint32_t part = count < SESSIONS_BATCH ? count : SESSIONS_BATCH;
+		const struct raft_config *c = raft_config(&n->raft);
+
+		for (uint32_t i = 0; i < c->n; i++) {
+			struct buf b;
+
+			if (c->m[i].id == n->raft.id || (n->raft.role != RAFT_LEADER && c->m[i].id != n->raft.leader))
+				continue;
+			peers_frame(&b, PF_TOUCH);
+			for (uint32_t k = 0; k < part; k++)
+				buf_be64(&b, (uint64_t)ids[k]);
+			(void)peers_send(n->peers, c->m[i].id, &b);
+		}
+		ids += part;
+		count -= part;
+	}
+	member_tick(n, now);
+	propose_tick(n, now);
+	ship_tick(n, now);
+	if (n->image && !n->log.snap.on && n->applied == n->log.snaps[0] && n->applied > 0)
+		on_snapshot(n, n->applied);	/* there is one of just now */
+	n->loop->calls->timer_set(n->loop, t, NODE_TICK_US);
 }
 
 static void end_session(void *user, struct coord_session *x)
@@ -235,45 +462,119 @@ static void end_session(void *user, struct coord_session *x)
 	buf_release(&b);
 }
 
-/* The end of a turn: what was proposed in it goes to the disk as one group. */
-static int on_turn(void *ctx)
+/* ---- frames ---- */
+
+static void on_touch(struct node *n, const uint8_t *p, uint32_t len)
 {
-	struct node *n = ctx;
+	int64_t ids[64];
 
-	while (n->reads) {
-		struct node_read *r = n->reads;
-
-		n->reads = r->next;
-		r->done(r, raft_serves(&n->raft) ? OK : E_AGAIN);
+	for (uint32_t at = 0, k = 0; at + 8 <= len; at += 8) {
+		ids[k++] = (int64_t)be64_get(p + at);
+		if (k == 64 || at + 16 > len) {
+			/* The leader tells the others; they are told nothing that they know. */
+			sessions_touch(&n->sessions, ids, k, n->raft.role == RAFT_LEADER);
+			k = 0;
+		}
 	}
-	while (n->admins) {
-		struct node_admin *a = n->admins;
-
-		n->admins = a->next;
-		a->done(a, E_AGAIN, "this node is the only one of its quorum");
-	}
-	if (n->started && n->image && !n->log.snap.on && n->applied > n->log.snaps[0])
-		start_snapshot(n);
-	if (n->started && n->log.bytes_since_snapshot > n->snapshot_log_bytes && !n->log.snap.on &&
-	    n->applied > n->log.snaps[0])
-		start_snapshot(n);
-	bool more = rlog_snapshot_turn(&n->log);
-
-	rlog_flush(&n->log);
-	return more;
 }
 
-static int load_snapshot(void *user, uint64_t index, uint64_t term, int64_t zxid, const uint8_t *p,
-			 uint32_t len)
+static void on_frame(void *user, uint64_t from, uint8_t type, const uint8_t *p, uint32_t len)
 {
 	struct node *n = user;
 
-	(void)zxid;
-	raft_restore(&n->raft, n->log.term, n->log.voted_for, index, term);
-	n->applied = index;
-	int err = coord_load(n->coord, p, len);
+	if (type != PF_ADOPT && !n->born)
+		return;
+	switch ((enum peer_frame)type) {
+	case PF_HELLO:
+	case PF_WELCOME:
+		break;
+	case PF_ADOPT:
+		member_on_adopt(n, p, len);
+		break;
+	case PF_RAFT:
+		message_on_raft(n, from, p, len);
+		break;
+	case PF_FORWARD:
+		propose_on_forward(n, from, p, len);
+		break;
+	case PF_REFUSE:
+		propose_on_refuse(n, from, p, len);
+		break;
+	case PF_READ:
+		read_on_ask(n, from, p, len);
+		break;
+	case PF_READ_OK:
+		read_on_ok(n, from, p, len);
+		break;
+	case PF_TOUCH:
+		on_touch(n, p, len);
+		break;
+	case PF_ADMIN:
+		member_on_admin(n, from, p, len);
+		break;
+	case PF_ADMIN_OK:
+		member_on_admin_ok(n, from, p, len);
+		break;
+	case PF_JOIN:
+		member_on_join(n, from, p, len);
+		break;
+	case PF_IMAGE:
+		ship_on_image(n, from, p, len);
+		break;
+	case PF_IMAGE_OK:
+		ship_on_image_ok(n, from, p, len);
+		break;
+	}
+}
 
-	n->next_zxid = coord_zxid(n->coord) + 1;
+static void on_up(void *user, const struct peer_hello *h)
+{
+	struct node *n = user;
+
+	member_up(n, h);
+	if (n->born)
+		step(n, RAFT_EV_UP, h->disk);
+	if (h->disk == n->raft.leader) {
+		propose_again(n);
+		read_again(n);
+	}
+}
+
+static void on_lost(void *user, uint64_t disk)
+{
+	struct node *n = user;
+
+	ship_stop(n, disk);
+	if (n->born)
+		step(n, RAFT_EV_LOST, disk);
+	if (disk == n->raft.leader) {
+		propose_again(n);
+		read_again(n);
+	}
+}
+
+static void on_peer_log(void *user, const char *msg, const char *detail)
+{
+	node_log(user, msg, "%s", detail);
+}
+
+static const struct peers_events peer_events = {
+	.on_hello = member_hello, .on_up = on_up, .on_lost = on_lost, .on_frame = on_frame, .on_hint = member_hint,
+	.put_hints = member_put_hints, .on_log = on_peer_log,
+};
+
+/* ---- open, close ---- */
+
+static int load_snapshot(void *user, uint64_t index, uint64_t term, int64_t zxid, const uint8_t *p, uint32_t len)
+{
+	struct node *n = user;
+	struct raft_config config = { 0 };
+	int err;
+
+	(void)zxid;
+	node_load_image(n, p, len, index, term, &config, &err);
+	if (!err)
+		raft_restore(&n->raft, n->log.term, n->log.voted_for, index, term, &config);
 	return err;
 }
 
@@ -281,50 +582,102 @@ static int load_snapshot(void *user, uint64_t index, uint64_t term, int64_t zxid
 static int load_entry(void *user, const struct rlog_entry *e)
 {
 	struct node *n = user;
+	struct raft_config config = { 0 };
+	struct raft_entry x = { .index = e->index, .term = e->term, .type = (enum raft_entry_type)e->type };
 
-	if (e->version > COORD_VERSION || (e->type != RAFT_NOOP && e->type != RAFT_DATA))
+	if (e->version > COORD_VERSION || e->type < RAFT_NOOP || e->type > RAFT_CONFIG ||
+	    (e->type == RAFT_DATA && e->len < ENTRY_HEAD))
 		return E_VERSION;
-	struct pend *x = pend_new((enum raft_entry_type)e->type, e->zxid, e->p, e->len, NULL);
+	if (e->type == RAFT_CONFIG) {
+		int err = member_get(n, e->p, e->len, &config);
 
-	x->index = e->index;
-	pend_add(n, x);
-	raft_restore_entry(&n->raft, e->index, e->term);
+		if (err)
+			return err;
+		x.config = &config;
+	}
+	struct pend *p = node_pend(e->type, e->zxid, e->p, e->len);
+
+	p->version = e->version;
+	p->index = e->index;
+	p->term = e->term;
+	cache_add(n, p);
+	raft_restore_entry(&n->raft, &x);
 	if (e->zxid >= n->next_zxid)
 		n->next_zxid = e->zxid + 1;
 	return OK;
 }
 
-static const struct rlog_load loader = { load_snapshot, load_entry };
+static bool may_recover(void *user)
+{
+	struct node *n = user;
+	const struct raft_config *c = raft_config(&n->raft);
+	uint32_t voters = 0;
+
+	for (uint32_t i = 0; i < c->n; i++)
+		voters += (c->m[i].flags & (RAFT_VOTER | RAFT_OLD)) != 0;
+	return n->net && (voters > 1 || (voters == 0 && (n->conf.nvoters > 1 || n->conf.njoin > 0)));
+}
+
+static const struct rlog_load loader = { load_snapshot, load_entry, may_recover };
+
+static struct node *node_new(struct disk *d, struct net *net, struct loop *loop, struct clock *clock,
+			     const struct node_config *conf)
+{
+	struct node *n = mem_alloc(sizeof *n);
+
+	n->disk = d;
+	n->net = net;
+	n->loop = loop;
+	n->clock = clock;
+	n->conf = *conf;
+	n->coord = coord_new();
+	n->next_zxid = 1;
+	n->cache_first = 1;
+	n->snapshot_log_bytes = conf->snapshot_log_bytes;
+	n->props_tail = &n->props;
+	n->reads_new_tail = &n->reads_new;
+	n->reads_sent_tail = &n->reads_sent;
+	n->waiting_tail = &n->waiting;
+	n->timer = (struct loop_timer){ .fire = on_timer, .user = n };
+	n->tick = (struct loop_timer){ .fire = on_tick, .user = n };
+	n->store.fit = message_fit;
+	sessions_init(&n->sessions, loop, clock, n->coord, end_session, n);
+	return n;
+}
 
 int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *clock,
 	      const struct node_config *conf, struct node **ret, char *why, size_t why_cap)
 {
-	struct node *n = mem_alloc(sizeof *n);
+	struct node *n = node_new(d, net, loop, clock, conf);
 
-	(void)net;
-	n->conf = *conf;
-	n->disk = d;
-	n->loop = loop;
-	n->clock = clock;
-	n->coord = coord_new();
-	n->tail = &n->first;
-	n->next_zxid = 1;
-	n->snapshot_log_bytes = conf->snapshot_log_bytes;
-	n->on_fatal = conf->on_fatal;
-	n->user = conf->user;
-	n->timer = (struct loop_timer){ .fire = on_timer, .user = n };
-	raft_init(&n->raft, 0, 1, conf->seed);
-	sessions_init(&n->sessions, loop, clock, n->coord, end_session, n);
-	int err = rlog_open(&n->log, d, conf->dir, conf->cluster_id, conf->cluster_given, conf->id, &loader,
-			    &log_events, n, why, why_cap);
+	/* Who does not begin alone learns its cluster from the others, or makes the id when all are there. */
+	memcpy(n->new_cluster_id, conf->cluster_id, 23);
+	if (!conf->cluster_given && (conf->nvoters > 1 || conf->njoin > 0))
+		conf->cluster_id[0] = 0;
+	struct rlog_config rc = { .dir = conf->dir, .cluster_id = conf->cluster_id,
+		.cluster_given = conf->cluster_given,
+				  .node_id = conf->id, .disk_id = conf->disk_id };
+	struct raft_options opt = { .beat_ms = conf->beat_ms ? conf->beat_ms : RAFT_BEAT_MS,
+				    .elect_ms = conf->elect_ms ? conf->elect_ms : RAFT_ELECT_MS,
+				    .seed = conf->seed, .store = &n->store };
+
+	raft_init(&n->raft, UINT64_MAX, &opt);
+	int err = rlog_open(&n->log, d, &rc, &loader, &log_events, n, why, why_cap);
 
 	if (err) {
 		node_close(n);
 		return err;
 	}
+	n->raft.id = n->log.disk_id;
 	n->raft.term = n->log.term;
 	n->raft.voted_for = n->log.voted_for;
+	n->raft.recovering = n->log.recovering;
+	if (n->log.repaired)
+		node_log(n, "the log is damaged; what is lost is fetched from the other nodes", "%s", n->log.damage);
+	if (net)
+		n->peers = peers_new(net, loop, clock, conf->seed + 1, &peer_events, n);
 	loop->calls->turn_hook(loop, on_turn, n);
+	member_open(n);
 	*ret = n;
 	return OK;
 }
@@ -333,14 +686,17 @@ void node_close(struct node *n)
 {
 	if (!n)
 		return;
-	if (n->started)
+	if (n->started) {
 		n->loop->calls->timer_stop(n->loop, &n->timer);
-	while (n->first) {
-		struct pend *e = n->first;
-
-		n->first = e->next;
-		mem_free(e);
+		n->loop->calls->timer_stop(n->loop, &n->tick);
 	}
+	propose_fail(n, E_UNSURE);
+	read_fail(n);
+	member_fail(n);
+	ship_close(n);
+	cache_cut(n, 0);
+	mem_free(n->cache);
+	peers_free(n->peers);
 	sessions_release(&n->sessions);
 	rlog_close(&n->log);
 	raft_release(&n->raft);
@@ -357,113 +713,47 @@ void node_listen(struct node *n, const struct node_listener *l)
 void node_start(struct node *n)
 {
 	n->started = true;
-	do_step(n, &(struct raft_event){ .type = RAFT_EV_TIMEOUT });
+	n->led_ms = node_now_ms(n);
+	if (n->peers)
+		peers_start(n->peers);
+	n->loop->calls->timer_set(n->loop, &n->tick, 0);
+	if (n->born)
+		step(n, RAFT_EV_TIMEOUT, RAFT_NOBODY);
 }
 
-static bool has_space(struct node *n)
+void node_accept(struct node *n, int fd)
+{
+	peers_accept(n->peers, fd);
+}
+
+/* ---- questions ---- */
+
+bool node_has_space(struct node *n)
 {
 	uint64_t now = n->clock->mono_us(n->clock);
 	struct disk_space s;
 
 	if (now - n->space_us > SPACE_CHECK_US || n->space_us == 0) {
 		n->space_us = now;
-		n->full = n->disk->calls->space(n->disk, n->log.dir, &s) == OK && s.free_bytes < SPACE_MIN;
+		n->full = n->disk->calls->space(n->disk, n->log.dir, &s) == OK && s.free_bytes < NODE_SPACE_MIN;
 	}
-	return !n->full;
-}
-
-int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees, struct node_req *q)
-{
-	if (!raft_serves(&n->raft))
-		return E_AGAIN;
-	if (!frees && !has_space(n))
-		return E_NOSPC;
-	struct raft_entry e = { .type = RAFT_DATA,
-				.handle = pend_new(RAFT_DATA, n->next_zxid++, entry, len, q) };
-
-	struct pend *p = e.handle;
-	int err = coord_stamp(p->p, len, node_time_ms(n));
-
-	must(err == OK);
-	n->proposals++;
-	do_step(n, &(struct raft_event){ .type = RAFT_EV_PROPOSE, .entries = &e, .n = 1 });
-	return OK;
-}
-
-void node_read(struct node *n, struct node_read *r)
-{
-	struct node_read **at = &n->reads;
-
-	while (*at)
-		at = &(*at)->next;
-	r->next = NULL;
-	*at = r;
-	n->nreads++;
+	return !n->full && !n->log.full;
 }
 
 void node_touch(struct node *n, const int64_t *sessions, uint32_t count)
 {
-	sessions_touch(&n->sessions, sessions, count, false);
-}
-
-void node_accept(struct node *n, int fd)
-{
-	(void)n;
-	(void)fd;
-}
-
-static void admin(struct node *n, struct node_admin *a)
-{
-	a->next = n->admins;
-	n->admins = a;
-}
-
-void node_add(struct node *n, uint32_t id, const char *address, bool observer, struct node_admin *a)
-{
-	(void)id;
-	(void)address;
-	(void)observer;
-	admin(n, a);
-}
-
-void node_remove(struct node *n, uint32_t id, struct node_admin *a)
-{
-	(void)id;
-	admin(n, a);
-}
-
-void node_transfer(struct node *n, uint32_t id, struct node_admin *a)
-{
-	(void)id;
-	admin(n, a);
-}
-
-void node_snapshot(struct node *n, struct node_admin *a)
-{
-	if (n->image)
-		admin(n, a);
-	else
-		n->image = a;
-}
-
-void node_role(const struct node *n, struct node_role *ret)
-{
-	*ret = (struct node_role){
-		.state = n->served ? NODE_LEADER : NODE_CANDIDATE, .leader_known = n->served, .leader = n->conf.id,
-		.term = n->raft.term, .nmembers = 1,
-		.members[0] = { .id = n->conf.id, .voter = true, .self = true, .leader = n->served, .connected = true,
-				.match = n->raft.durable },
-	};
-}
-
-bool node_ready(const struct node *n)
-{
-	return raft_serves(&n->raft);
+	sessions_touch(&n->sessions, sessions, count, raft_config(&n->raft)->n > 1);
 }
 
 bool node_serves(const struct node *n)
 {
-	return raft_serves(&n->raft);
+	return n->served;
+}
+
+bool node_ready(const struct node *n)
+{
+	return n->served || (n->raft.leader != RAFT_NOBODY && n->raft.leader != n->raft.id && n->peers &&
+			     peers_up(n->peers, n->raft.leader) && raft_config_find(raft_config(&n->raft), n->raft.id));
 }
 
 struct coord *node_coord(struct node *n)
@@ -480,15 +770,25 @@ int64_t node_time_ms(struct node *n)
 
 bool node_idle(const struct node *n)
 {
-	return !n->first && !n->log.busy && n->log.gather.len == 0;
+	return !n->props && n->applied == n->raft.commit && !n->log.busy && !n->voting && n->log.gather.len == 0;
 }
 
 void node_stats(const struct node *n, struct node_stats *ret)
 {
 	*ret = (struct node_stats){
-		.term = n->raft.term, .commit = n->raft.commit, .applied = n->applied,
-		.log_segments = n->log.nseg, .snapshots = n->snapshots, .proposals = n->proposals,
-		.syncs = n->syncs, .torn_bytes = n->log.cut_bytes, .leads = raft_serves(&n->raft),
-		.last = n->raft.last, .durable = n->raft.durable, .reads = n->nreads,
+		.term = n->raft.term, .commit = n->raft.commit, .applied = n->applied, .last = n->raft.last,
+		.durable = n->raft.durable, .log_segments = n->log.nseg, .snapshots = n->snapshots,
+		.proposals = n->proposals, .syncs = n->syncs, .torn_bytes = n->log.cut_bytes,
+		.elections = n->elections, .forwarded = n->forwarded, .reads = n->nreads,
+		.snapshots_sent = n->images_sent, .snapshots_received = n->images_taken,
+		.dropped_messages = n->dropped + (n->peers ? peers_dropped(n->peers) : 0), .leads = n->served,
 	};
+}
+
+void node_snapshot(struct node *n, struct node_admin *a)
+{
+	if (n->image)
+		a->done(a, E_AGAIN, "another snapshot was asked for and is being written");
+	else
+		n->image = a;
 }

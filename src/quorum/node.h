@@ -53,7 +53,9 @@ struct node_peer {
 struct node_config {
 	const char *dir;
 	uint32_t id;
-	char *cluster_id;		/* 23 bytes; in: for a new folder, out: the folder's ("" = not known yet) */
+	/* 23 bytes that live as long as the node. In: for a new quorum; out: the folder's, "" while it is not
+	 * known (a node that joins, or waits for the others of a new quorum), then written when it is. */
+	char *cluster_id;
 	bool cluster_given;
 	uint64_t snapshot_log_bytes;	/* an image is written after so much log */
 	uint64_t seed;			/* of timeouts and jitter */
@@ -97,8 +99,11 @@ struct node_read {
 struct node_admin {
 	void (*done)(struct node_admin *a, int err, const char *why);
 	struct node_admin *next;	/* the node's, as the rest */
-	uint64_t since_ms, seq, goal;
+	uint64_t since_ms, seq;
 	uint32_t kind, id;
+	bool observer;
+	int err;
+	char why[160];
 };
 
 enum node_state { NODE_FOLLOWER, NODE_CANDIDATE, NODE_LEADER, NODE_LEARNER, NODE_OUTSIDE /* not a member */ };

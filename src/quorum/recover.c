@@ -12,8 +12,7 @@
 
 #define SEGMENT_FILE_MAX (256u << 20)
 
-/* OK, E_SHORT, E_CRC: no whole, good entry at p. *ret_gap: index - durable index of its time. */
-static int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap)
+int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret, uint64_t *ret_gap)
 {
 	if (len < RLOG_ENTRY_HEAD)
 		return E_SHORT;
@@ -32,7 +31,7 @@ static int rlog_get_entry(const uint8_t *p, uint64_t len, struct rlog_entry *ret
 	return OK;
 }
 
-static int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
+int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
 {
 	if (memcmp(p, magic, 4) != 0 || be32_get(p + 60) != crc32c(0, p, 60))
 		return E_CRC;
@@ -43,7 +42,7 @@ static int rlog_check_head(const struct rlog *l, const uint8_t *p, const char ma
 	return OK;
 }
 
-static int read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret_len)
+int rlog_read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret_len)
 {
 	uint64_t size = 0, at = 0;
 	int file, err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
@@ -115,56 +114,32 @@ static void on_name(void *ctx, const char *name)
 		found_add(&f->snap, &f->nsnap, &f->snap_cap, x);
 }
 
-static int load_vote(struct rlog *l, char *why, size_t cap)
-{
-	char path[RLOG_DIR_MAX + 16];
-	uint8_t *p = NULL;
-	uint64_t len = 0;
-
-	snprintf(path, sizeof path, "%s/vote", l->dir);
-	int err = read_all(l, path, &p, &len);
-
-	if (err == E_NOENT)
-		return OK;
-	if (!err)
-		err = len < RLOG_SEGMENT_HEAD ? E_DAMAGED : rlog_check_head(l, p, "MQVT");
-	if (!err) {
-		l->voted_for = (uint32_t)be64_get(p + 38);
-		l->term = be64_get(p + 46);
-	} else {
-		snprintf(why, cap, "%s: %s; without it this node could vote twice in a term", path,
-			 err_text(err));
-	}
-	mem_free(p);
-	return err;
-}
-
 /* The newest image that is whole; older ones are tried in turn. */
 static int load_snapshot(struct rlog *l, struct found *f, const struct rlog_load *load, char *why,
 			 size_t cap)
 {
 	for (uint32_t i = f->nsnap; i-- > 0;) {
-		char path[RLOG_DIR_MAX + 40];
+		char path[RLOG_PATH_MAX];
 		uint8_t *p = NULL;
 		uint64_t len = 0;
 		uint32_t n = 0;
 
 		snprintf(path, sizeof path, "%s/snap-%020llu", l->dir, (unsigned long long)f->snap[i]);
-		int err = read_all(l, path, &p, &len);
+		int err = rlog_read_all(l, path, &p, &len);
 
 		if (!err)
-			err = len < RLOG_SEGMENT_HEAD + 4 ? E_DAMAGED : rlog_check_head(l, p, "MQSN");
+			err = len < RLOG_SNAP_HEAD ? E_DAMAGED : rlog_check_head(l, p, "MQSN");
 		if (!err) {
 			n = be32_get(p + 12);
-			if (len != RLOG_SEGMENT_HEAD + 4 + (uint64_t)n ||
-			    crc32c(0, p + RLOG_SEGMENT_HEAD + 4, n) != be32_get(p + RLOG_SEGMENT_HEAD))
+			if (len != RLOG_SNAP_HEAD + (uint64_t)n ||
+			    crc32c(0, p + RLOG_SNAP_HEAD, n) != be32_get(p + RLOG_SEGMENT_HEAD))
 				err = E_CRC;
 		}
 		if (!err) {
 			int64_t zxid = (int64_t)((uint64_t)be16_get(p + 54) << 32 | be32_get(p + 56));
 
 			err = load->snapshot(l->user, be64_get(p + 38), be64_get(p + 46), zxid,
-					     p + RLOG_SEGMENT_HEAD + 4, n);
+					     p + RLOG_SNAP_HEAD, n);
 			l->snaps[0] = l->last = l->written = l->durable = be64_get(p + 38);
 			l->last_term = be64_get(p + 46);
 			l->snaps[1] = i > 0 ? f->snap[i - 1] : 0;
@@ -219,8 +194,71 @@ static int cut(struct rlog *l, const char *path, uint64_t at, uint64_t len)
 	return err;
 }
 
+/* What is there of the folder's newer log is of no use: it goes, newest first. */
+static int drop_stale(struct rlog *l, const struct found *f)
+{
+	char path[RLOG_PATH_MAX];
+	int err = OK;
+
+	for (uint32_t i = f->nlog; !err && i-- > 0;) {
+		snprintf(path, sizeof path, "%s/log-%020llu", l->dir, (unsigned long long)f->log[i]);
+		err = l->disk->calls->unlink(l->disk, path);
+		if (!err)
+			err = l->disk->calls->sync_dir(l->disk, l->dir);
+	}
+	while (l->nseg > 0)
+		rlog_seg_drop(l, l->nseg - 1);
+	return err;
+}
+
+static int copy_aside(struct rlog *l, const char *to, const uint8_t *p, uint64_t len)
+{
+	int file, err = l->disk->calls->open(l->disk, to, DISK_CREATE | DISK_TRUNC, &file);
+
+	if (err)
+		return err;
+	err = rlog_put(l, file, p, len, 0);
+	l->disk->calls->close(l->disk, file);
+	return err;
+}
+
+/*
+ * K3: damage, and peers to fetch from. First it is made durable that this log has lost entries, then what is
+ * good of segment i stays and the rest is kept beside it under another name.
+ */
+static int set_aside(struct rlog *l, const struct found *f, uint32_t i, uint64_t good)
+{
+	char path[RLOG_PATH_MAX], to[RLOG_PATH_MAX];
+	uint8_t *p = NULL;
+	uint64_t len = 0;
+
+	l->recovering = l->repaired = true;
+	int err = rlog_vote_now(l);
+
+	for (uint32_t k = f->nlog; !err && k-- > i;) {
+		snprintf(path, sizeof path, "%s/log-%020llu", l->dir, (unsigned long long)f->log[k]);
+		snprintf(to, sizeof to, "%s/damaged-log-%020llu", l->dir, (unsigned long long)f->log[k]);
+		if (k > i || good == 0) {
+			err = l->disk->calls->rename(l->disk, path, to);
+			if (!err)
+				err = l->disk->calls->sync_dir(l->disk, l->dir);
+			continue;
+		}
+		err = rlog_read_all(l, path, &p, &len);
+		if (!err)
+			err = copy_aside(l, to, p, len);
+		if (!err)
+			err = cut(l, path, good, len);
+		mem_free(p);
+	}
+	if (good == 0 && l->nseg > 0 && l->seg[l->nseg - 1].first == f->log[i])
+		rlog_seg_drop(l, l->nseg - 1);
+	return err;
+}
+
+/* *ret_good: with E_DAMAGED, the bytes before it. E_CONFLICT: the log is older than the snapshot (K8). */
 static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint64_t len, bool last,
-			const struct rlog_load *load, char *why, size_t cap)
+			const struct rlog_load *load, uint64_t *ret_good, char *why, size_t cap)
 {
 	uint64_t at = RLOG_SEGMENT_HEAD, gap, expect = be64_get(p + 38);
 	int err = OK;
@@ -235,10 +273,15 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 			if (last && !was_durable(p + at, len - at, expect))
 				return cut(l, path, at, len);
 			snprintf(why, cap, "%s: entry %llu at byte %llu is damaged (%s), and it was acknowledged: "
-				 "refusing to go on without it; restore this folder from a copy or another node",
+				 "refusing to go on without it; restore this folder from a copy, or empty it if other "
+				 "nodes have the data",
 				 path, (unsigned long long)expect, (unsigned long long)at, err_text(err));
+			*ret_good = at;
 			return E_DAMAGED;
 		}
+		if (e.index == l->last && l->last == l->snaps[0] && e.term != l->last_term)
+			return E_CONFLICT;
+		rlog_mark(&l->seg[l->nseg - 1], e.index, at);
 		at += RLOG_ENTRY_HEAD + (uint64_t)e.len;
 		if (e.index <= l->last)
 			continue;		/* the snapshot has it */
@@ -260,16 +303,16 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 }
 
 static int load_segment(struct rlog *l, uint64_t first, bool last, const struct rlog_load *load,
-			char *why, size_t cap)
+			uint64_t *ret_good, char *why, size_t cap)
 {
 	uint8_t *p = NULL;
 	uint64_t len = 0;
 
 	rlog_seg_add(l, first);
-	char path[RLOG_DIR_MAX + 40];
+	char path[RLOG_PATH_MAX];
 
 	memcpy(path, l->seg[l->nseg - 1].path, sizeof path);
-	int err = read_all(l, path, &p, &len);
+	int err = rlog_read_all(l, path, &p, &len);
 
 	if (!err)
 		err = len < RLOG_SEGMENT_HEAD ? E_CRC : rlog_check_head(l, p, "MQLG");
@@ -277,18 +320,19 @@ static int load_segment(struct rlog *l, uint64_t first, bool last, const struct 
 				     !was_durable(p + RLOG_SEGMENT_HEAD - 1, len - RLOG_SEGMENT_HEAD + 1, first))) {
 		/* The power went before its first sync: nothing in it was acknowledged. */
 		l->cut_bytes += len;
-		l->nseg--;
+		rlog_seg_drop(l, l->nseg - 1);
 		mem_free(p);
 		return l->disk->calls->unlink(l->disk, path);
 	}
 	if (err) {
 		snprintf(why, cap, "%s: %s", path, err_text(err));
+		err = err == E_CRC ? E_DAMAGED : err;
 	} else if (be64_get(p + 38) != first || first > l->last + 1) {
 		snprintf(why, cap, "%s: the entries from %llu on are missing before it", path,
 			 (unsigned long long)l->last + 1);
 		err = E_DAMAGED;
 	} else {
-		err = load_entries(l, path, p, len, last, load, why, cap);
+		err = load_entries(l, path, p, len, last, load, ret_good, why, cap);
 	}
 	mem_free(p);
 	return err;
@@ -302,11 +346,29 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 	if (err)
 		snprintf(why, cap, "%s: %s", l->dir, err_text(err));
 	if (!err)
-		err = load_vote(l, why, cap);
+		err = rlog_load_vote(l, why, cap);
 	if (!err)
 		err = load_snapshot(l, &f, load, why, cap);
-	for (uint32_t i = 0; !err && i < f.nlog; i++)
-		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, why, cap);
+	if (!err && f.nsnap > 0 && l->snaps[0] == 0 && f.nlog == 0) {
+		err = load->may_recover && load->may_recover(l->user) ? OK : E_DAMAGED;
+		l->recovering |= err == OK;
+		l->repaired |= err == OK;
+		snprintf(l->damage, sizeof l->damage, "%.250s", why);
+	}
+	for (uint32_t i = 0; !err && i < f.nlog; i++) {
+		uint64_t good = 0;
+
+		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, &good, why, cap);
+		if (err == E_CONFLICT) {
+			err = drop_stale(l, &f);
+			break;
+		}
+		if (err == E_DAMAGED && load->may_recover && load->may_recover(l->user)) {
+			snprintf(l->damage, sizeof l->damage, "%.250s", why);
+			err = set_aside(l, &f, i, good);
+			break;
+		}
+	}
 	if (!err)		/* names that were read must not be lost by the next power loss either */
 		err = l->disk->calls->sync_dir(l->disk, l->dir);
 	if (!err && l->term < l->last_term) {

@@ -1,4 +1,5 @@
-/* rlog.c - the way down: gather, write, sync, roll, vote, snapshots. Recovery is in recover.c. */
+/* rlog.c - the way down: gather, write, sync, roll, cut, and back up for peers. Vote and meta: rlog_meta.c;
+ * snapshots: rlog_snap.c; what a start finds: recover.c. */
 #include "quorum/rlog.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 /* [0] crc of the rest and the payload [4] payload bytes [8] index [16] term [24] zxid [32] type
  * [34] version [36] index - durable index when it was written */
-static void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
+void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
 {
 	uint8_t *p = buf_room(b, RLOG_ENTRY_HEAD + (size_t)e->len);
 	uint64_t gap = e->index - durable;
@@ -34,7 +35,7 @@ static void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t d
 
 /* [0] magic [4] format [6] 0 [8] node id [12] bytes of the image [16] cluster id, 22 characters
  * [38] first index, index or vote [46] term [54] zxid, 48 bits [60] crc of the 60 bytes before */
-static void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64_t first, uint64_t term,
+void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64_t first, uint64_t term,
 		   int64_t zxid, uint64_t len)
 {
 	memset(p, 0, RLOG_SEGMENT_HEAD);
@@ -52,7 +53,7 @@ static void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4],
 	be32_put(p + 60, crc32c(0, p, 60));
 }
 
-static void fatal(struct rlog *l, const char *what, int err)
+void rlog_fatal(struct rlog *l, const char *what, int err)
 {
 	if (l->dead)
 		return;
@@ -68,7 +69,9 @@ void rlog_append(struct rlog *l, const struct rlog_entry *e)
 	l->last_term = e->term;
 }
 
-void rlog_seg_add(struct rlog *l, uint64_t first)
+/* ---- segments ---- */
+
+struct rlog_seg *rlog_seg_add(struct rlog *l, uint64_t first)
 {
 	if (l->nseg == l->seg_cap) {
 		l->seg_cap = l->seg_cap ? l->seg_cap * 2 : 16;
@@ -76,11 +79,30 @@ void rlog_seg_add(struct rlog *l, uint64_t first)
 	}
 	struct rlog_seg *s = &l->seg[l->nseg++];
 
-	s->first = first;
+	*s = (struct rlog_seg){ .first = first };
 	snprintf(s->path, sizeof s->path, "%s/log-%020llu", l->dir, (unsigned long long)first);
+	return s;
 }
 
-static int put(struct rlog *l, int file, const uint8_t *p, uint64_t len, uint64_t off)
+void rlog_seg_drop(struct rlog *l, uint32_t i)
+{
+	mem_free(l->seg[i].mark);
+	memmove(l->seg + i, l->seg + i + 1, (l->nseg - i - 1) * sizeof *l->seg);
+	l->nseg--;
+}
+
+void rlog_mark(struct rlog_seg *s, uint64_t index, uint64_t off)
+{
+	if (s->nmarks > 0 && off - s->mark[s->nmarks - 1].off < RLOG_MARK_BYTES)
+		return;
+	if (s->nmarks == s->marks_cap) {
+		s->marks_cap = s->marks_cap ? s->marks_cap * 2 : 16;
+		s->mark = mem_resize(s->mark, s->marks_cap * sizeof *s->mark);
+	}
+	s->mark[s->nmarks++] = (struct rlog_mark){ index, off };
+}
+
+int rlog_put(struct rlog *l, int file, const uint8_t *p, uint64_t len, uint64_t off)
 {
 	while (len > 0) {
 		struct disk_piece v = { p, len < WRITE_MAX ? len : WRITE_MAX };
@@ -95,34 +117,58 @@ static int put(struct rlog *l, int file, const uint8_t *p, uint64_t len, uint64_
 	return OK;
 }
 
+static void close_file(struct rlog *l)
+{
+	if (l->file < 0)
+		return;
+	if (l->busy && l->old_file < 0)		/* the sync in flight has it */
+		l->old_file = l->file;
+	else
+		l->disk->calls->close(l->disk, l->file);
+	l->file = -1;
+}
+
 static int roll(struct rlog *l, uint64_t first)
 {
 	uint8_t head[RLOG_SEGMENT_HEAD];
 
 	must(l->written == l->durable);		/* nothing of the old segment is left unsynced */
-	if (l->file >= 0)
-		l->disk->calls->close(l->disk, l->file);
-	l->file = -1;
-	rlog_seg_add(l, first);
-	int err = l->disk->calls->open(l->disk, l->seg[l->nseg - 1].path, DISK_CREATE | DISK_TRUNC, &l->file);
+	close_file(l);
+	struct rlog_seg *s = rlog_seg_add(l, first);
+	int err = l->disk->calls->open(l->disk, s->path, DISK_CREATE | DISK_TRUNC, &l->file);
 
-	if (err)
+	if (!err) {
+		rlog_put_head(l, head, "MQLG", first, 0, 0, 0);
+		err = rlog_put(l, l->file, head, sizeof head, 0);
+	}
+	if (err) {
+		if (l->file >= 0) {
+			l->disk->calls->close(l->disk, l->file);
+			(void)l->disk->calls->unlink(l->disk, s->path);
+		}
+		l->file = -1;
+		rlog_seg_drop(l, l->nseg - 1);
 		return err;
-	rlog_put_head(l, head, "MQLG", first, 0, 0, 0);
-	err = put(l, l->file, head, sizeof head, 0);
-	if (err)
-		return err;
+	}
 	l->disk->calls->reserve(l->disk, l->file, 0, RLOG_SEGMENT_BYTES);
 	l->file_bytes = sizeof head;
 	l->dir_dirty = true;
 	return OK;
 }
 
+/* ---- writing ---- */
+
 static void synced(struct rlog *l)
 {
 	l->busy = false;
-	l->durable = l->syncing;
-	l->ev->on_durable(l->user, l->syncing, l->syncing_term);
+	if (l->old_file >= 0) {
+		l->disk->calls->close(l->disk, l->old_file);
+		l->old_file = -1;
+	}
+	if (l->syncing > l->durable) {
+		l->durable = l->syncing;
+		l->ev->on_durable(l->user, l->syncing, l->syncing_term);
+	}
 	if (!l->dead)
 		rlog_flush(l);
 }
@@ -132,7 +178,7 @@ static void on_sync(struct disk_op *op, int err)
 	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, op));
 
 	if (err) {
-		fatal(l, "syncing the log", err);	/* K2 */
+		rlog_fatal(l, "syncing the log", err);	/* K2 */
 		return;
 	}
 	if (l->dir_dirty) {
@@ -144,24 +190,59 @@ static void on_sync(struct disk_op *op, int err)
 	synced(l);
 }
 
+static void sync_file(struct rlog *l)
+{
+	l->busy = true;
+	l->op = (struct disk_op){ .what = DISK_SYNC, .file = l->file, .done = on_sync };
+	l->disk->calls->submit(l->disk, &l->op);
+}
+
+static void mark_gathered(struct rlog *l)
+{
+	struct rlog_seg *s = &l->seg[l->nseg - 1];
+
+	for (uint64_t at = 0; at < l->gather.len; at += RLOG_ENTRY_HEAD + be32_get(l->gather.p + at + 4))
+		rlog_mark(s, be64_get(l->gather.p + at + 8), l->file_bytes + at);
+}
+
+/* A full disk takes nothing now; what was half written is cut off, so that it can be written again. */
+static void refused(struct rlog *l, const char *what, int err)
+{
+	if (err == E_NOSPC && l->file >= 0)
+		err = l->disk->calls->truncate(l->disk, l->file, l->file_bytes) == OK ? E_NOSPC : E_IO;
+	if (err == E_NOSPC)
+		l->full = true;
+	else
+		rlog_fatal(l, what, err);
+}
+
 void rlog_flush(struct rlog *l)
 {
-	if (l->busy || l->dead || l->gather.len == 0)
+	if (l->busy || l->dead || l->vote.on || l->full)
 		return;
-	if (l->file < 0 || l->file_bytes >= RLOG_SEGMENT_BYTES) {
-		int err = roll(l, l->written + 1);
-
-		if (err) {
-			fatal(l, "starting a log segment", err);
+	if (l->cut_dirty) {			/* K7 */
+		l->cut_dirty = false;
+		if (l->file >= 0) {
+			l->syncing = l->written;
+			l->syncing_term = l->written_term;
+			sync_file(l);
 			return;
 		}
 	}
-	int err = put(l, l->file, l->gather.p, l->gather.len, l->file_bytes);
+	if (l->gather.len == 0)
+		return;
+	int err = l->file < 0 || l->file_bytes >= RLOG_SEGMENT_BYTES ? roll(l, l->written + 1) : OK;
 
 	if (err) {
-		fatal(l, "writing the log", err);
+		refused(l, "starting a log segment", err);
 		return;
 	}
+	err = rlog_put(l, l->file, l->gather.p, l->gather.len, l->file_bytes);
+	if (err) {
+		refused(l, "writing the log", err);
+		return;
+	}
+	mark_gathered(l);
 	l->file_bytes += l->gather.len;
 	l->bytes_since_snapshot += l->gather.len;
 	if (l->gather.cap > 4u << 20)
@@ -169,232 +250,244 @@ void rlog_flush(struct rlog *l)
 	buf_reset(&l->gather);
 	l->written = l->syncing = l->last;
 	l->written_term = l->syncing_term = l->last_term;
-	l->busy = true;
-	l->op = (struct disk_op){ .what = DISK_SYNC, .file = l->file, .done = on_sync };
-	l->disk->calls->submit(l->disk, &l->op);
+	sync_file(l);
 }
 
-int rlog_vote(struct rlog *l, uint64_t term, uint32_t voted_for)
+void rlog_retry(struct rlog *l)
 {
-	uint8_t p[RLOG_SEGMENT_HEAD + 8];
-	char tmp[RLOG_DIR_MAX + 16], path[RLOG_DIR_MAX + 16];
-	int file, err;
+	l->full = false;
+	rlog_flush(l);
+}
 
-	rlog_put_head(l, p, "MQVT", voted_for, term, 0, 0);
-	memset(p + RLOG_SEGMENT_HEAD, 0, 8);
-	snprintf(tmp, sizeof tmp, "%s/vote.new", l->dir);
-	snprintf(path, sizeof path, "%s/vote", l->dir);
-	err = l->disk->calls->open(l->disk, tmp, DISK_CREATE | DISK_TRUNC, &file);
-	if (err)
-		return err;
-	err = put(l, file, p, sizeof p, 0);
-	if (!err)
-		err = l->disk->calls->sync(l->disk, file);
-	l->disk->calls->close(l->disk, file);
-	if (!err)
-		err = l->disk->calls->rename(l->disk, tmp, path);
-	if (!err)
-		err = l->disk->calls->sync_dir(l->disk, l->dir);
-	if (!err) {
-		l->term = term;
-		l->voted_for = voted_for;
+/* ---- cutting ---- */
+
+/* Where entry `index` begins in the last segment, which holds it or ends before it. */
+static int find_end(struct rlog *l, uint64_t index, uint64_t *ret_off)
+{
+	struct rlog_seg *s = &l->seg[l->nseg - 1];
+	uint64_t off = RLOG_SEGMENT_HEAD;
+	uint8_t head[RLOG_ENTRY_HEAD];
+	size_t got;
+
+	for (uint32_t i = s->nmarks; i-- > 0;)
+		if (s->mark[i].index <= index) {
+			off = s->mark[i].off;
+			break;
+		}
+	for (;;) {
+		int err = l->disk->calls->pread(l->disk, l->file, head, sizeof head, off, &got);
+
+		if (err)
+			return err;
+		if (got < sizeof head || be64_get(head + 8) >= index)
+			break;
+		off += RLOG_ENTRY_HEAD + (uint64_t)be32_get(head + 4);
+	}
+	*ret_off = off;
+	return OK;
+}
+
+/* Newest first, each for good before the next: a gap would be damage. */
+static int drop_segments(struct rlog *l, uint64_t from)
+{
+	int err = OK;
+
+	while (!err && l->nseg > 0 && l->seg[l->nseg - 1].first >= from) {
+		close_file(l);
+		err = l->disk->calls->unlink(l->disk, l->seg[l->nseg - 1].path);
+		if (!err)
+			err = l->disk->calls->sync_dir(l->disk, l->dir);
+		rlog_seg_drop(l, l->nseg - 1);
 	}
 	return err;
 }
 
-/* ---- snapshots ---- */
-
-void rlog_snapshot(struct rlog *l, uint64_t index, uint64_t term, int64_t zxid, uint8_t *p, uint32_t len)
+static int cut_file(struct rlog *l, uint64_t from)
 {
-	uint8_t head[RLOG_SEGMENT_HEAD + 4];
+	uint64_t off = 0;
+	int err = drop_segments(l, from);
 
-	must(!l->snap.on);
-	snprintf(l->snap.tmp, sizeof l->snap.tmp, "%s/snap.new", l->dir);
-	snprintf(l->snap.path, sizeof l->snap.path, "%s/snap-%020llu", l->dir, (unsigned long long)index);
-	int err = l->disk->calls->open(l->disk, l->snap.tmp, DISK_CREATE | DISK_TRUNC, &l->snap.file);
-
-	if (!err) {
-		rlog_put_head(l, head, "MQSN", index, term, zxid, len);
-		be32_put(head + RLOG_SEGMENT_HEAD, crc32c(0, p, len));
-		err = put(l, l->snap.file, head, sizeof head, 0);
-		if (err)
-			l->disk->calls->close(l->disk, l->snap.file);
-	}
-	if (err) {		/* no snapshot now: the log goes on, the next one is tried later */
-		mem_free(p);
-		l->bytes_since_snapshot = 0;
-		return;
-	}
-	l->snap.on = true;
-	l->snap.syncing = false;
-	l->snap.p = p;
-	l->snap.len = len;
-	l->snap.at = 0;
-	l->snap.index = index;
-	l->bytes_since_snapshot = 0;
-}
-
-static void snap_end(struct rlog *l)
-{
-	mem_free(l->snap.p);
-	l->snap.p = NULL;
-	l->snap.on = l->snap.syncing = false;
-}
-
-/* K4: the log is kept from the older snapshot on. */
-static void drop_old(struct rlog *l)
-{
-	uint64_t keep = l->snaps[1];
-	uint32_t n = 0;
-
-	while (n + 1 < l->nseg && l->seg[n + 1].first <= keep + 1 && keep > 0) {
-		if (l->disk->calls->unlink(l->disk, l->seg[n].path) != OK)
-			break;
-		n++;
-	}
-	if (n > 0)
-		memmove(l->seg, l->seg + n, (l->nseg - n) * sizeof *l->seg);
-	l->nseg -= n;
-}
-
-static void on_snap_dir(struct disk_op *op, int err)
-{
-	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, snap.op));
-	char old[RLOG_DIR_MAX + 40];
-
-	if (err) {
-		fatal(l, "syncing the data folder", err);
-		return;
-	}
-	if (l->snaps[1] > 0) {
-		snprintf(old, sizeof old, "%s/snap-%020llu", l->dir, (unsigned long long)l->snaps[1]);
-		(void)l->disk->calls->unlink(l->disk, old);
-	}
-	l->snaps[1] = l->snaps[0];
-	l->snaps[0] = l->snap.index;
-	drop_old(l);
-	snap_end(l);
-	l->ev->on_snapshot(l->user, l->snaps[0]);
-}
-
-static void on_snap_sync(struct disk_op *op, int err)
-{
-	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, snap.op));
-
-	l->disk->calls->close(l->disk, l->snap.file);
+	if (err || l->nseg == 0)
+		return err;
+	if (l->file < 0)
+		err = l->disk->calls->open(l->disk, l->seg[l->nseg - 1].path, 0, &l->file);
 	if (!err)
-		err = l->disk->calls->rename(l->disk, l->snap.tmp, l->snap.path);
+		err = find_end(l, from, &off);
+	if (!err)
+		err = l->disk->calls->truncate(l->disk, l->file, off);
+	struct rlog_seg *s = &l->seg[l->nseg - 1];
+
+	while (s->nmarks > 0 && s->mark[s->nmarks - 1].off >= off)
+		s->nmarks--;
+	l->file_bytes = off;
+	l->cut_dirty = true;
+	return err;
+}
+
+void rlog_drop_log(struct rlog *l)
+{
+	int err = drop_segments(l, 0);
+
+	if (err)
+		rlog_fatal(l, "dropping the log", err);
+	close_file(l);
+	l->cut_dirty = false;
+}
+
+void rlog_truncate(struct rlog *l, uint64_t from, uint64_t term)
+{
+	must(from > 0 && from <= l->last);
+	if (from > l->written) {
+		uint64_t at = 0;
+
+		while (at < l->gather.len && be64_get(l->gather.p + at + 8) < from)
+			at += RLOG_ENTRY_HEAD + be32_get(l->gather.p + at + 4);
+		l->gather.len = at;
+	} else {
+		buf_reset(&l->gather);
+		int err = cut_file(l, from);
+
+		if (err) {
+			rlog_fatal(l, "cutting the log", err);
+			return;
+		}
+		l->written = from - 1;
+		l->written_term = term;
+	}
+	l->last = from - 1;
+	l->last_term = term;
+	if (l->syncing >= from) {		/* what the sync in flight says is true of what is left */
+		l->syncing = from - 1;
+		l->syncing_term = term;
+	}
+	if (l->durable >= from)
+		l->durable = from - 1;
+}
+
+/* ---- reading back ---- */
+
+static void fetch_end(struct rlog_fetch *f, int err)
+{
+	f->l->disk->calls->close(f->l->disk, f->file);
+	f->done(f, err);
+}
+
+static void fetch_read(struct rlog_fetch *f);
+
+static void on_fetched(struct disk_op *op, int err)
+{
+	struct rlog_fetch *f = (struct rlog_fetch *)op;
+	struct rlog_entry e;
+	uint64_t gap, expect = 0;
+	uint32_t at = 0;
+
 	if (err) {
-		fatal(l, "writing a snapshot", err);
+		fetch_end(f, err);
 		return;
 	}
-	l->snap.op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = on_snap_dir };
-	l->disk->calls->submit(l->disk, &l->snap.op);
-}
-
-bool rlog_snapshot_turn(struct rlog *l)
-{
-	if (!l->snap.on || l->snap.syncing || l->dead)
-		return false;
-	uint64_t n = l->snap.len - l->snap.at < WRITE_MAX ? l->snap.len - l->snap.at : WRITE_MAX;
-	int err = put(l, l->snap.file, l->snap.p + l->snap.at, n, RLOG_SEGMENT_HEAD + 4 + l->snap.at);
-
-	if (err) {
-		l->disk->calls->close(l->disk, l->snap.file);
-		(void)l->disk->calls->unlink(l->disk, l->snap.tmp);
-		snap_end(l);
-		if (err != E_NOSPC)
-			fatal(l, "writing a snapshot", err);
-		return false;
+	for (f->from = UINT32_MAX; at < op->ret_len;) {
+		err = rlog_get_entry(f->buf + at, op->ret_len - at, &e, &gap);
+		if (err == E_SHORT || (err && f->from != UINT32_MAX))	/* the tail may be being written */
+			break;
+		if (err || (expect > 0 && e.index != expect)) {
+			fetch_end(f, E_CRC);
+			return;
+		}
+		if (e.index == f->index)
+			f->from = at;
+		expect = e.index + 1;
+		at += RLOG_ENTRY_HEAD + e.len;
 	}
-	l->snap.at += n;
-	if (l->snap.at < l->snap.len)
-		return true;
-	l->snap.syncing = true;
-	l->snap.op = (struct disk_op){ .what = DISK_SYNC, .file = l->snap.file, .done = on_snap_sync };
-	l->disk->calls->submit(l->disk, &l->snap.op);
-	return false;
+	f->len = at;
+	if (f->from != UINT32_MAX) {
+		fetch_end(f, OK);
+	} else if (expect > f->index || op->ret_len < f->cap) {
+		fetch_end(f, E_NOENT);		/* it was cut meanwhile */
+	} else {				/* one entry is larger than what was read, or the mark was far away */
+		f->off += at;
+		if (at == 0) {
+			f->cap = RLOG_ENTRY_MAX + RLOG_ENTRY_HEAD;
+			f->buf = mem_resize(f->buf, f->cap);
+		}
+		fetch_read(f);
+	}
 }
+
+static void fetch_read(struct rlog_fetch *f)
+{
+	f->op = (struct disk_op){ .what = DISK_READ, .file = f->file, .off = f->off, .buf = f->buf, .len = f->cap,
+				  .done = on_fetched };
+	f->l->disk->calls->submit(f->l->disk, &f->op);
+}
+
+void rlog_fetch(struct rlog *l, struct rlog_fetch *f, uint64_t index, uint32_t bytes)
+{
+	uint32_t i = l->nseg;
+
+	must(index > 0 && index <= l->written);
+	while (i > 0 && l->seg[i - 1].first > index)
+		i--;
+	f->l = l;
+	f->index = index;
+	f->cap = bytes;
+	f->buf = mem_alloc(bytes);
+	f->off = RLOG_SEGMENT_HEAD;
+	f->file = -1;
+	int err = i == 0 ? E_NOENT : l->disk->calls->open(l->disk, l->seg[i - 1].path, DISK_RDONLY, &f->file);
+
+	for (uint32_t k = err ? 0 : l->seg[i - 1].nmarks; k-- > 0;)
+		if (l->seg[i - 1].mark[k].index <= index) {
+			f->off = l->seg[i - 1].mark[k].off;
+			break;
+		}
+	if (err)
+		f->done(f, err);
+	else
+		fetch_read(f);
+}
+
+/* ---- open, close ---- */
 
 void rlog_close(struct rlog *l)
 {
 	if (l->file >= 0)
 		l->disk->calls->close(l->disk, l->file);
-	if (l->snap.on)
-		snap_end(l);
+	if (l->old_file >= 0)
+		l->disk->calls->close(l->disk, l->old_file);
+	if (l->image.on)
+		l->disk->calls->close(l->disk, l->image.file);
+	mem_free(l->snap.p);
 	buf_release(&l->gather);
+	while (l->nseg > 0)
+		rlog_seg_drop(l, l->nseg - 1);
 	mem_free(l->seg);
 }
 
-int rlog_open(struct rlog *l, struct disk *d, const char *dir, char *cluster_id, bool cluster_given,
-	      uint32_t node_id, const struct rlog_load *load, const struct rlog_events *ev, void *user,
-	      char *why, size_t why_cap)
+int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, const struct rlog_load *load,
+	      const struct rlog_events *ev, void *user, char *why, size_t why_cap)
 {
-	char path[RLOG_DIR_MAX + 16], text[512], want[512];
-	unsigned format = 0, node = 0;
-	char cluster[64] = "";
-	size_t got = 0;
-	int file, err;
-
-	*l = (struct rlog){ .disk = d, .ev = ev, .user = user, .file = -1, .node_id = node_id,
-			    .voted_for = UINT32_MAX };
+	*l = (struct rlog){ .disk = d, .ev = ev, .user = user, .file = -1, .old_file = -1, .node_id = conf->node_id };
 	buf_init(&l->gather, GATHER_MAX);
 	why[0] = 0;
-	if (strlen(dir) >= RLOG_DIR_MAX) {
+	if (strlen(conf->dir) >= RLOG_DIR_MAX) {
 		snprintf(why, why_cap, "data folder: name too long");
 		return E_LIMIT;
 	}
-	memcpy(l->dir, dir, strlen(dir) + 1);
-	err = d->calls->mkdir(d, dir);
-	if (err && err != E_EXIST) {
-		snprintf(why, why_cap, "cannot make the data folder %s: %s", dir, err_text(err));
-		return err;
-	}
-	snprintf(path, sizeof path, "%s/meta", dir);
-	err = d->calls->open(d, path, DISK_RDONLY, &file);
-	if (err == OK) {
-		err = d->calls->pread(d, file, text, sizeof text - 1, 0, &got);
-		d->calls->close(d, file);
-		text[got] = 0;
-		if (err || sscanf(text, "format=%u\ncluster.id=%63s\nnode.id=%u\n", &format, cluster, &node) != 3) {
-			snprintf(why, why_cap, "%s is not a meta file of moldau-quorum", path);
-			return E_DAMAGED;
-		}
-		if (format != RLOG_FORMAT) {
-			snprintf(why, why_cap, "%s has format %u, this program knows %u", dir, format, RLOG_FORMAT);
-			return E_VERSION;
-		}
-		if (node != node_id || (cluster_given && strcmp(cluster, cluster_id) != 0)) {
-			snprintf(why, why_cap, "%s belongs to node %u of cluster %s, not to node %u of cluster %s",
-				 dir, node, cluster, node_id, cluster_given ? cluster_id : cluster);
-			return E_FOREIGN;
-		}
-		if (strlen(cluster) != 22) {
-			snprintf(why, why_cap, "%s: bad cluster id", path);
-			return E_DAMAGED;
-		}
-		memcpy(cluster_id, cluster, 23);
-	} else if (err == E_NOENT) {
-		char tmp[RLOG_DIR_MAX + 16];
+	memcpy(l->dir, conf->dir, strlen(conf->dir) + 1);
+	int err = d->calls->mkdir(d, conf->dir);
 
-		snprintf(want, sizeof want, "format=%u\ncluster.id=%s\nnode.id=%u\n", RLOG_FORMAT, cluster_id, node_id);
-		snprintf(tmp, sizeof tmp, "%s/meta.new", dir);
-		err = d->calls->open(d, tmp, DISK_CREATE | DISK_TRUNC, &file);
-		if (err == OK) {
-			err = put(l, file, (const uint8_t *)want, strlen(want), 0);
-			if (!err)
-				err = d->calls->sync(d, file);
-			d->calls->close(d, file);
-		}
-		if (!err)
-			err = d->calls->rename(d, tmp, path);
-		if (!err)
-			err = d->calls->sync_dir(d, dir);
-	}
-	if (err) {
-		snprintf(why, why_cap, "%s: %s", path, err_text(err));
+	if (err && err != E_EXIST) {
+		snprintf(why, why_cap, "cannot make the data folder %s: %s", conf->dir, err_text(err));
 		return err;
 	}
-	memcpy(l->cluster_id, cluster_id, 23);
-	return rlog_recover(l, load, why, why_cap);
+	err = rlog_open_meta(l, conf, why, why_cap);
+	if (!err)
+		err = rlog_recover(l, load, why, why_cap);
+	l->starts++;
+	if (!err && l->cluster_id[0]) {
+		err = rlog_vote_now(l);
+		if (err)
+			snprintf(why, why_cap, "%s/vote: %s", l->dir, err_text(err));
+	}
+	return err;
 }

@@ -1,99 +1,27 @@
-/* raft.c - the protocol's table of contents is raft_step(), at the end. [Raft n]: the thesis/paper. */
+/* raft.c - roles and votes; the protocol's table of contents is raft_step(), at the end. [Raft n]: the thesis. */
 #include "raft/raft.h"
 
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "raft/raft_in.h"
 
-void raft_init(struct raft *r, uint32_t id, uint32_t n, uint64_t seed)
+void raft_init(struct raft *r, uint64_t id, const struct raft_options *opt)
 {
-	must(n > 0 && n <= RAFT_NODES_MAX);
-	must(id < n);
-	*r = (struct raft){ .id = id, .n = n, .voted_for = RAFT_NOBODY, .leader = RAFT_NOBODY };
-	rng_init(&r->rng, seed);
+	must(id != RAFT_NOBODY);
+	*r = (struct raft){ .id = id, .opt = *opt };
+	must(opt->store != NULL && opt->beat_ms > 0 && opt->elect_ms >= 2 * opt->beat_ms);
+	rng_init(&r->rng, opt->seed);
 }
 
 void raft_release(struct raft *r)
 {
 	mem_free(r->runs);
+	mem_free(r->configs);
 	r->runs = NULL;
-	r->nruns = r->runs_cap = 0;
-}
-
-/* ---- the log as runs of terms ---- */
-
-uint64_t raft_term_of(const struct raft *r, uint64_t index)
-{
-	if (index == r->base)
-		return r->base_term;
-	if (index < r->base || index > r->last)
-		return 0;
-	for (uint32_t i = r->nruns; i-- > 0;)
-		if (r->runs[i].first <= index)
-			return r->runs[i].term;
-	return 0;
-}
-
-static void log_add(struct raft *r, uint64_t index, uint64_t term)
-{
-	must(index == r->last + 1);
-	must(term >= raft_term_of(r, r->last));
-	r->last = index;
-	if (r->nruns > 0 && r->runs[r->nruns - 1].term == term)
-		return;
-	if (r->nruns == r->runs_cap) {
-		r->runs_cap = r->runs_cap ? r->runs_cap * 2 : 16;
-		r->runs = mem_resize(r->runs, r->runs_cap * sizeof *r->runs);
-	}
-	r->runs[r->nruns++] = (struct raft_run){ index, term };
-}
-
-static void log_cut(struct raft *r, uint64_t from)
-{
-	must(from > r->commit);			/* R5 */
-	r->last = from - 1;
-	while (r->nruns > 0 && r->runs[r->nruns - 1].first >= from)
-		r->nruns--;
-	if (r->durable > r->last)
-		r->durable = r->last;
-	if (r->verified > r->last)
-		r->verified = r->last;
-}
-
-void raft_restore(struct raft *r, uint64_t term, uint32_t voted_for, uint64_t base, uint64_t base_term)
-{
-	r->term = term;
-	r->voted_for = voted_for;
-	r->base = r->last = r->durable = r->commit = base;
-	r->base_term = base_term;
-}
-
-void raft_restore_entry(struct raft *r, uint64_t index, uint64_t term)
-{
-	log_add(r, index, term);
-	r->durable = index;
-}
-
-void raft_compact(struct raft *r, uint64_t index)
-{
-	must(index <= r->commit);
-	if (index <= r->base)
-		return;
-	uint64_t term = raft_term_of(r, index);
-	uint32_t drop = 0;
-
-	while (drop + 1 < r->nruns && r->runs[drop + 1].first <= index + 1)
-		drop++;
-	if (drop > 0)
-		memmove(r->runs, r->runs + drop, (r->nruns - drop) * sizeof *r->runs);
-	r->nruns -= drop;
-	r->base = index;
-	r->base_term = term;
-	if (r->nruns > 0 && r->runs[0].first <= index)
-		r->runs[0].first = index + 1;
-	if (r->last == index)
-		r->nruns = 0;
+	r->configs = NULL;
+	r->nruns = r->runs_cap = r->nconfigs = r->configs_cap = 0;
 }
 
 bool raft_serves(const struct raft *r)
@@ -101,17 +29,35 @@ bool raft_serves(const struct raft *r)
 	return r->role == RAFT_LEADER && r->commit >= r->noop;
 }
 
-/* ---- roles ---- */
-
-static uint32_t majority(const struct raft *r)
+uint32_t raft_place(const struct raft *r, uint64_t id)
 {
-	return r->n / 2 + 1;
+	const struct raft_config *c = raft_config(r);
+	const struct raft_member *m = raft_config_find(c, id);
+
+	return m ? (uint32_t)(m - c->m) : RAFT_MEMBERS_MAX;
 }
 
-static struct raft_msg *send(const struct raft *r, struct raft_effects *fx, enum raft_msg_type t,
-			     uint32_t to)
+static bool votes_in(const struct raft_config *c, uint64_t id)
 {
-	must(fx->nmsgs < 2 * RAFT_NODES_MAX);
+	const struct raft_member *m = raft_config_find(c, id);
+
+	return m && (m->flags & (RAFT_VOTER | RAFT_OLD));
+}
+
+bool raft_stuck(const struct raft *r, uint64_t now_ms)
+{
+	return r->durable < r->last && now_ms - r->moved_ms > 2 * r->opt.elect_ms;
+}
+
+/* May this node ask for votes? */
+static bool promotable(const struct raft *r, uint64_t now_ms)
+{
+	return votes_in(raft_config(r), r->id) && !r->recovering && !r->removed && !raft_stuck(r, now_ms);
+}
+
+struct raft_msg *raft_send(const struct raft *r, struct raft_effects *fx, enum raft_msg_type t, uint64_t to)
+{
+	must(fx->nmsgs < 2 * RAFT_MEMBERS_MAX);
 	struct raft_msg *m = &fx->msgs[fx->nmsgs++];
 
 	*m = (struct raft_msg){ .type = t, .from = r->id, .to = to, .term = r->term };
@@ -121,13 +67,17 @@ static struct raft_msg *send(const struct raft *r, struct raft_effects *fx, enum
 static void arm(struct raft *r, uint64_t now_ms)
 {
 	r->deadline_ms = now_ms + (r->role == RAFT_LEADER
-		? RAFT_BEAT_MS : RAFT_ELECT_MS + rng_below(&r->rng, RAFT_ELECT_MS));
+		? r->opt.beat_ms : r->opt.elect_ms + rng_below(&r->rng, r->opt.elect_ms));	/* T29: afresh */
 }
 
-static void become(struct raft *r, struct raft_effects *fx, enum raft_role role, uint64_t now_ms)
+void raft_become(struct raft *r, struct raft_effects *fx, enum raft_role role, uint64_t now_ms)
 {
 	if (role != r->role)
 		fx->role_changed = true;
+	if (r->role == RAFT_LEADER && role != RAFT_LEADER) {
+		r->transfer_to = RAFT_NOBODY;
+		r->round_wanted = r->round_confirmed = r->round;
+	}
 	r->role = role;
 	arm(r, now_ms);
 }
@@ -140,133 +90,80 @@ static void follow(struct raft *r, struct raft_effects *fx, uint64_t term, uint6
 		r->term = term;
 		r->voted_for = RAFT_NOBODY;
 		r->leader = RAFT_NOBODY;
-		r->verified = r->commit;
+		r->verified = r->commit;	/* R6 */
+		r->round_seen = 0;
 		fx->persist = true;
 	}
-	become(r, fx, RAFT_FOLLOWER, now_ms);
+	raft_become(r, fx, RAFT_FOLLOWER, now_ms);
 }
 
-static void send_append(struct raft *r, struct raft_effects *fx, uint32_t to, uint64_t now_ms)
+/* ---- elections ---- */
+
+static void ask(struct raft *r, struct raft_effects *fx, enum raft_msg_type t, bool forced)
 {
-	struct raft_peer *p = &r->peer[to];
+	const struct raft_config *c = raft_config(r);
 
-	p->beat_ms = now_ms;
-	if (p->next <= r->base && r->base > 0) {
-		struct raft_msg *m = send(r, fx, RAFT_SNAPSHOT, to);
-
-		m->index = r->base;
-		m->index_term = r->base_term;
-		return;
-	}
-	struct raft_msg *m = send(r, fx, RAFT_APPEND, to);
-	uint64_t n = r->last + 1 - p->next;
-
-	m->index = p->next - 1;
-	m->index_term = raft_term_of(r, m->index);
-	m->commit = r->commit;
-	m->n = n > RAFT_BATCH_MAX ? RAFT_BATCH_MAX : (uint32_t)n;
-	p->next += m->n;		/* pipelined; a refusal or a loss sets it back */
-}
-
-static void advance_commit(struct raft *r, struct raft_effects *fx)
-{
-	uint64_t v[RAFT_NODES_MAX];
-
-	for (uint32_t i = 0; i < r->n; i++)	/* descending */
-		for (uint32_t k = i; ; k--) {
-			uint64_t m = i == r->id ? r->durable : r->peer[i].match;
-
-			if (k == 0 || v[k - 1] >= m) {
-				v[k] = m;
-				break;
-			}
-			v[k] = v[k - 1];
-		}
-	uint64_t to = v[majority(r) - 1];
-
-	if (to > r->commit && raft_term_of(r, to) == r->term) {		/* R4, [Raft 5.4.2] */
-		r->commit = to;
-		fx->commit = to;
-	}
-}
-
-static void lead(struct raft *r, struct raft_effects *fx, uint64_t now_ms)
-{
-	become(r, fx, RAFT_LEADER, now_ms);
-	r->leader = r->id;
-	for (uint32_t i = 0; i < r->n; i++)
-		r->peer[i] = (struct raft_peer){ .next = r->last + 1, .heard_ms = now_ms };
-	fx->noop = (struct raft_entry){ r->last + 1, r->term, RAFT_NOOP, NULL };
-	fx->append = &fx->noop;
-	fx->nappend = 1;
-	log_add(r, r->last + 1, r->term);
-	r->noop = r->last;
-	for (uint32_t i = 0; i < r->n; i++)
-		if (i != r->id)
-			send_append(r, fx, i, now_ms);
-}
-
-static void ask(struct raft *r, struct raft_effects *fx, enum raft_msg_type t)
-{
-	for (uint32_t i = 0; i < r->n; i++) {
-		if (i == r->id)
+	for (uint32_t i = 0; i < c->n; i++) {
+		if (c->m[i].id == r->id || !(c->m[i].flags & (RAFT_VOTER | RAFT_OLD)))
 			continue;
-		struct raft_msg *m = send(r, fx, t, i);
+		struct raft_msg *m = raft_send(r, fx, t, c->m[i].id);
 
 		m->term = t == RAFT_PREVOTE ? r->term + 1 : r->term;	/* R7 */
 		m->index = r->last;
 		m->index_term = raft_term_of(r, r->last);
+		m->forced = forced;
 	}
 }
 
-static void campaign(struct raft *r, struct raft_effects *fx, uint64_t now_ms)
+static void campaign(struct raft *r, struct raft_effects *fx, uint64_t now_ms, bool forced)
 {
-	become(r, fx, RAFT_CANDIDATE, now_ms);			/* [Raft 5.2] */
+	raft_become(r, fx, RAFT_CANDIDATE, now_ms);			/* [Raft 5.2] */
 	r->term++;
 	r->voted_for = r->id;
 	r->leader = RAFT_NOBODY;
-	r->votes = 1u << r->id;
+	r->verified = r->commit;
+	r->round_seen = 0;
+	r->votes = 1u << raft_place(r, r->id);
+	r->refused = 0;
 	fx->persist = true;
-	if (majority(r) == 1)
-		lead(r, fx, now_ms);
+	if (raft_config_quorum(raft_config(r), r->votes))
+		raft_lead(r, fx, now_ms);
 	else
-		ask(r, fx, RAFT_VOTE);
+		ask(r, fx, RAFT_VOTE, forced);
+}
+
+static void ask_first(struct raft *r, struct raft_effects *fx, uint64_t now_ms)
+{
+	raft_become(r, fx, RAFT_PRECANDIDATE, now_ms);
+	r->leader = RAFT_NOBODY;
+	r->votes = 1u << raft_place(r, r->id);
+	r->refused = 0;
+	r->asked_ms = now_ms;
+	if (raft_config_quorum(raft_config(r), r->votes))
+		campaign(r, fx, now_ms, false);
+	else
+		ask(r, fx, RAFT_PREVOTE, false);
 }
 
 static void on_timeout(struct raft *r, struct raft_effects *fx, uint64_t now_ms)
 {
+	uint64_t late_ms = now_ms - r->deadline_ms;
+	bool stalled = late_ms > r->opt.beat_ms && r->deadline_ms > 0 &&
+		now_ms - r->heard_leader_ms < late_ms + 4 * r->opt.elect_ms;
+
 	if (r->role == RAFT_LEADER) {
-		uint32_t alive = 1;
-
-		for (uint32_t i = 0; i < r->n; i++)
-			alive += i != r->id && now_ms - r->peer[i].heard_ms < RAFT_ELECT_MS;
-		if (alive < majority(r)) {		/* check-quorum [Raft 6.2] */
-			r->leader = RAFT_NOBODY;
-			become(r, fx, RAFT_FOLLOWER, now_ms);
-			return;
-		}
-		for (uint32_t i = 0; i < r->n; i++)
-			if (i != r->id) {
-				/* What was not answered for long is sent again. */
-				if (r->peer[i].next > r->peer[i].match + 1 &&
-				    now_ms - r->peer[i].heard_ms > 2 * RAFT_BEAT_MS)
-					r->peer[i].next = r->peer[i].match + 1;
-				send_append(r, fx, i, now_ms);
-			}
+		raft_leader_timeout(r, fx, now_ms, stalled ? late_ms : 0);
 		arm(r, now_ms);
-		return;
+	} else if (!promotable(r, now_ms)) {
+		r->leader = RAFT_NOBODY;
+		raft_become(r, fx, RAFT_FOLLOWER, now_ms);
+	} else if (stalled && r->leader != RAFT_NOBODY) {
+		/* T29: we did not listen; what the leader said meanwhile is read first */
+		arm(r, now_ms);
+	} else {
+		ask_first(r, fx, now_ms);
 	}
-	if (majority(r) == 1) {
-		campaign(r, fx, now_ms);
-		return;
-	}
-	become(r, fx, RAFT_PRECANDIDATE, now_ms);
-	r->leader = RAFT_NOBODY;
-	r->votes = 1u << r->id;
-	ask(r, fx, RAFT_PREVOTE);
 }
-
-/* ---- messages ---- */
 
 static bool up_to_date(const struct raft *r, const struct raft_msg *m)
 {
@@ -275,21 +172,36 @@ static bool up_to_date(const struct raft *r, const struct raft_msg *m)
 	return m->index_term > mine || (m->index_term == mine && m->index >= r->last);
 }
 
+/* Leader stickiness: who hears a leader does not help to depose it [Raft 4.2.3]. */
+static bool hears_leader(const struct raft *r, uint64_t now_ms)
+{
+	return r->role == RAFT_LEADER ||
+		(r->leader != RAFT_NOBODY && now_ms - r->heard_leader_ms < r->opt.elect_ms);
+}
+
+/* Two that ask at the same moment would split the votes: the smaller number lets the other go first. */
+static bool yields(const struct raft *r, const struct raft_msg *m, uint64_t now_ms)
+{
+	return r->role != RAFT_PRECANDIDATE || m->from > r->id || m->index_term > raft_term_of(r, r->last) ||
+		m->index > r->last || now_ms - r->asked_ms > r->opt.elect_ms / 4;
+}
+
 static void on_prevote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
-	/* Leader stickiness: who hears a leader does not help to depose it [Raft 4.2.3]. */
-	bool sticky = r->role == RAFT_LEADER ||
-		(r->leader != RAFT_NOBODY && now_ms - r->heard_leader_ms < RAFT_ELECT_MS);
-	struct raft_msg *a = send(r, fx, RAFT_PREVOTE_OK, m->from);
+	struct raft_msg *a = raft_send(r, fx, RAFT_PREVOTE_OK, m->from);
+	bool current = up_to_date(r, m);
 
-	a->ok = !sticky && m->term > r->term && up_to_date(r, m);
+	a->ok = !hears_leader(r, now_ms) && m->term > r->term && current && !r->recovering && yields(r, m, now_ms);
 	if (a->ok)
-		a->term = m->term;	/* a refusal tells our own term: the asker learns it */
+		a->term = m->term;	/* a refusal tells our own term: the asker learns it (T12) */
+	/* T16: told only by who knows better; a newer configuration may be in the asker's log. */
+	a->removed = r->nconfigs > 0 && r->configs[0].index <= r->commit && !current &&
+		!votes_in(&r->configs[0], m->from) && !votes_in(raft_config(r), m->from);
 }
 
 static void on_vote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
-	bool ok = m->term == r->term && up_to_date(r, m) &&
+	bool ok = m->term == r->term && up_to_date(r, m) && !r->recovering &&
 		(r->voted_for == RAFT_NOBODY || r->voted_for == m->from);
 
 	if (ok && r->voted_for != m->from) {
@@ -297,109 +209,196 @@ static void on_vote(struct raft *r, const struct raft_msg *m, struct raft_effect
 		fx->persist = true;
 	}
 	if (ok)
-		arm(r, now_ms);
-	send(r, fx, RAFT_VOTE_OK, m->from)->ok = ok;
+		arm(r, now_ms);			/* T11 */
+	raft_send(r, fx, RAFT_VOTE_OK, m->from)->ok = ok;
 }
 
 static void on_votes(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
+	const struct raft_config *c = raft_config(r);
 	bool pre = m->type == RAFT_PREVOTE_OK;
+	uint32_t i = raft_place(r, m->from), all = (1u << c->n) - 1;
 
-	if (r->role != (pre ? RAFT_PRECANDIDATE : RAFT_CANDIDATE) || !m->ok ||
-	    m->term != (pre ? r->term + 1 : r->term))
+	if (m->removed && r->role == RAFT_PRECANDIDATE) {
+		r->removed = true;
+		raft_become(r, fx, RAFT_FOLLOWER, now_ms);
 		return;
-	r->votes |= 1u << m->from;		/* a set: a doubled message counts once */
-	if ((uint32_t)__builtin_popcount(r->votes) < majority(r))
+	}
+	if (r->role != (pre ? RAFT_PRECANDIDATE : RAFT_CANDIDATE) || i == RAFT_MEMBERS_MAX)
+		return;
+	if (!m->ok && m->term == r->term) {
+		r->refused |= 1u << i;
+		/* Nothing can come of it any more: another try soon, not after a whole timeout. */
+		if (!raft_config_quorum(c, all & ~r->refused) && !pre)
+			r->deadline_ms = now_ms + r->opt.beat_ms / 2 + rng_below(&r->rng, r->opt.elect_ms / 2);
+		return;
+	}
+	if (!m->ok || m->term != (pre ? r->term + 1 : r->term))
+		return;
+	r->votes |= 1u << i;		/* a set: a doubled message counts once */
+	if (!raft_config_quorum(c, r->votes))
 		return;
 	if (pre)
-		campaign(r, fx, now_ms);
+		campaign(r, fx, now_ms, false);
 	else
-		lead(r, fx, now_ms);
+		raft_lead(r, fx, now_ms);
 }
 
-static void answer_append(struct raft *r, struct raft_effects *fx, uint32_t to)
+/* ---- the follower's side of replication ---- */
+
+static void answer(struct raft *r, struct raft_effects *fx, uint64_t at)
 {
-	struct raft_msg *a = send(r, fx, RAFT_APPEND_OK, to);
+	struct raft_msg *a = raft_send(r, fx, RAFT_APPEND_OK, r->leader);
 
 	a->ok = true;
 	a->index = r->verified < r->durable ? r->verified : r->durable;		/* R3, R6 */
+	a->at = at;
+	a->round = r->round_seen;
 }
 
-static void on_append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
+/* R11: the log has again what this node may have acknowledged. */
+static void check_recovered(struct raft *r, struct raft_effects *fx)
 {
-	if (m->term < r->term) {
-		send(r, fx, RAFT_APPEND_OK, m->from);	/* tells the newer term */
-		return;
+	if (r->recovering && r->commit > 0 && r->durable >= r->commit && raft_term_of(r, r->commit) == r->term) {
+		r->recovering = false;
+		fx->persist = true;
 	}
-	must(r->role != RAFT_LEADER);			/* R1 */
-	if (r->role != RAFT_FOLLOWER)
-		follow(r, fx, m->term, now_ms);
-	r->leader = m->from;
-	r->heard_leader_ms = now_ms;
-	arm(r, now_ms);
-	if (m->index > r->last ||
-	    (m->index >= r->base && raft_term_of(r, m->index) != m->index_term)) {
-		struct raft_msg *a = send(r, fx, RAFT_APPEND_OK, m->from);
+}
 
-		a->index = m->index > r->last ? r->last : r->commit;	/* go on from here */
-		return;
+static void refuse_append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
+{
+	struct raft_msg *a = raft_send(r, fx, RAFT_APPEND_OK, m->from);
+
+	a->at = m->index;
+	a->round = r->round_seen;
+	a->index = raft_log_meet(r, m->index, m->index_term);		/* go on from here */
+	a->index_term = raft_term_of(r, a->index);
+}
+
+/* Nothing has changed yet. E_BAD: no log is like that; E_DAMAGED: it contradicts what is committed. */
+static int check_append(const struct raft *r, const struct raft_msg *m)
+{
+	uint64_t term = m->index_term;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct raft_entry *e = &m->entries[i];
+
+		if (e->index != m->index + 1 + i || e->term < term || e->term > m->term ||
+		    (e->type == RAFT_CONFIG && !e->config))
+			return E_BAD;
+		term = e->term;
 	}
+	if (m->term < r->term)
+		return OK;
+	if (m->term == r->term && r->role == RAFT_LEADER)
+		return E_DAMAGED;		/* R1 */
+	if (m->index >= r->base && m->index <= r->commit && raft_term_of(r, m->index) != m->index_term)
+		return E_DAMAGED;		/* T8 */
+	for (uint32_t i = 0; i < m->n && m->entries[i].index <= r->commit; i++)
+		if (m->entries[i].index >= r->base && raft_term_of(r, m->entries[i].index) != m->entries[i].term)
+			return E_DAMAGED;
+	return OK;
+}
+
+static void take_entries(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
+{
 	uint32_t skip = 0;
 
 	while (skip < m->n && (m->entries[skip].index <= r->base ||
 			       raft_term_of(r, m->entries[skip].index) == m->entries[skip].term))
 		skip++;
-	if (skip < m->n && m->entries[skip].index <= r->last) {		/* only a real conflict cuts */
+	if (skip == m->n)
+		return;
+	if (m->entries[skip].index <= r->last) {		/* T7: only a real conflict cuts */
 		fx->truncate_from = m->entries[skip].index;
-		log_cut(r, fx->truncate_from);
+		raft_log_cut(r, fx->truncate_from, fx);
 	}
 	fx->append = m->entries + skip;
 	fx->nappend = m->n - skip;
 	for (uint32_t i = skip; i < m->n; i++)
-		log_add(r, m->entries[i].index, m->entries[i].term);
-	if (m->index + m->n > r->verified)
-		r->verified = m->index + m->n;
-	uint64_t commit = m->commit < r->verified ? m->commit : r->verified;
-
-	if (commit > r->commit) {
-		r->commit = commit;
-		fx->commit = commit;
-	}
-	answer_append(r, fx, m->from);
+		raft_log_add(r, &m->entries[i], fx);
 }
 
-static void on_append_ok(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
+static void on_append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
-	struct raft_peer *p = &r->peer[m->from];
-
-	if (r->role != RAFT_LEADER || m->term != r->term)
-		return;
-	p->heard_ms = now_ms;
-	if (!m->ok) {
-		/* At or below match it is an old message. */
-		p->next = m->index >= p->match && m->index + 1 < p->next ? m->index + 1 : p->next;
-		send_append(r, fx, m->from, now_ms);
+	if (m->term < r->term) {
+		raft_send(r, fx, RAFT_APPEND_OK, m->from)->at = m->index;	/* T15: tells the newer term */
 		return;
 	}
-	if (m->index > p->match && m->index <= r->last)
-		p->match = m->index;
-	if (p->next <= p->match)
-		p->next = p->match + 1;
-	advance_commit(r, fx);
-	if (p->next <= r->last)
-		send_append(r, fx, m->from, now_ms);
+	if (r->role != RAFT_FOLLOWER)
+		follow(r, fx, m->term, now_ms);
+	r->leader = m->from;
+	r->heard_leader_ms = now_ms;
+	r->removed = false;
+	arm(r, now_ms);
+	bool news = m->round > r->round_seen;
+
+	if (news)
+		r->round_seen = m->round;
+	if (m->index > r->last || (m->index >= r->base && raft_term_of(r, m->index) != m->index_term)) {
+		refuse_append(r, m, fx);
+		return;
+	}
+	if (r->durable == r->last)
+		r->moved_ms = now_ms;
+	take_entries(r, m, fx);
+	uint64_t at = m->index + m->n;
+
+	if (at > r->verified)
+		r->verified = at;
+	uint64_t commit = m->commit < r->verified ? m->commit : r->verified;	/* T6, T10 */
+
+	if (commit > r->commit)
+		raft_commit_to(r, commit, fx);
+	check_recovered(r, fx);
+	/* What is not synced yet is answered when it is; a heartbeat and a new round at once. */
+	if (m->n == 0 || news || r->durable >= at)
+		answer(r, fx, at);
 }
 
-static void on_msg(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
+/* T21: an image that this node does not need is answered as an append would be. */
+static void on_snapshot(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
+{
+	if (m->term < r->term) {
+		raft_send(r, fx, RAFT_APPEND_OK, m->from)->at = m->index;
+		return;
+	}
+	if (r->role != RAFT_FOLLOWER)
+		follow(r, fx, m->term, now_ms);
+	r->leader = m->from;
+	r->heard_leader_ms = now_ms;
+	arm(r, now_ms);
+	if (m->index <= r->commit || raft_term_of(r, m->index) == m->index_term) {
+		if (m->index > r->verified)
+			r->verified = m->index;
+		if (m->index > r->commit)
+			raft_commit_to(r, m->index, fx);
+		answer(r, fx, m->index);
+	}
+}
+
+static void on_timeout_now(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
+{
+	if (m->term == r->term && r->role != RAFT_LEADER && promotable(r, now_ms))
+		campaign(r, fx, now_ms, true);
+}
+
+static int on_msg(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
 	/* A pre-vote names a term that nobody has yet; its grant names it back. */
 	bool future = m->type == RAFT_PREVOTE || (m->type == RAFT_PREVOTE_OK && m->ok);
-	/* Stickiness holds for votes too, or a cut-off node would depose a leader that is heard. */
-	bool sticky = m->type == RAFT_VOTE && r->leader != RAFT_NOBODY && r->leader != m->from &&
-		r->role != RAFT_LEADER && now_ms - r->heard_leader_ms < RAFT_ELECT_MS;
 
-	if (sticky)
-		return;
+	int err = m->type == RAFT_APPEND ? check_append(r, m) : OK;
+
+	if (err)
+		return err;
+	/* Stickiness holds for votes too, or a cut-off node would depose a leader that is heard (T13, T16);
+	 * but it is answered (T15). */
+	if (m->type == RAFT_VOTE && !m->forced && m->term > r->term && m->from != r->leader && hears_leader(r,
+		now_ms)) {
+		raft_send(r, fx, RAFT_VOTE_OK, m->from);
+		return OK;
+	}
 	if (m->term > r->term && !future)
 		follow(r, fx, m->term, now_ms);
 	switch (m->type) {
@@ -417,65 +416,156 @@ static void on_msg(struct raft *r, const struct raft_msg *m, struct raft_effects
 		on_append(r, m, fx, now_ms);
 		break;
 	case RAFT_APPEND_OK:
-		on_append_ok(r, m, fx, now_ms);
+		raft_on_append_ok(r, m, fx, now_ms);
 		break;
 	case RAFT_SNAPSHOT:
+		on_snapshot(r, m, fx, now_ms);
+		break;
+	case RAFT_TIMEOUT_NOW:
+		on_timeout_now(r, m, fx, now_ms);
 		break;
 	}
+	return OK;
 }
 
-static void on_propose(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
-{
-	for (uint32_t i = 0; i < ev->n; i++) {
-		ev->entries[i].index = r->last + 1;
-		ev->entries[i].term = r->term;
-		log_add(r, r->last + 1, r->term);
-	}
-	fx->append = ev->entries;
-	fx->nappend = ev->n;
-	for (uint32_t i = 0; i < r->n; i++)
-		if (i != r->id && r->peer[i].next <= r->last)
-			send_append(r, fx, i, ev->now_ms);
-}
+/* ---- other events ---- */
 
 static void on_durable(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
 {
-	/* Of an entry that was rewritten meanwhile: not this one's word. */
+	r->moved_ms = ev->now_ms;
+	/* T9: of an entry that was rewritten meanwhile: not this one's word. */
 	if (ev->index > r->last || raft_term_of(r, ev->index) != ev->term || ev->index <= r->durable)
 		return;
 	r->durable = ev->index;
-	if (r->role == RAFT_LEADER)
-		advance_commit(r, fx);
-	else if (r->leader != RAFT_NOBODY)
-		answer_append(r, fx, r->leader);
+	if (r->role == RAFT_LEADER) {
+		raft_advance_commit(r, fx, ev->now_ms);
+	} else if (r->leader != RAFT_NOBODY) {
+		check_recovered(r, fx);
+		answer(r, fx, r->verified < r->durable ? r->verified : r->durable);
+	}
 }
 
-int raft_step(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
+static void on_connection(struct raft *r, const struct raft_event *ev)
 {
-	memset(fx, 0, sizeof *fx);
+	bool up = ev->type == RAFT_EV_UP;
+	uint32_t i = raft_place(r, ev->peer);
+
+	if (r->role == RAFT_LEADER && i < RAFT_MEMBERS_MAX) {
+		struct raft_peer *p = &r->peer[i];
+
+		if (p->pace != RAFT_IMAGE || !up)
+			raft_peer_reset(p, p->match > 0 ? p->match + 1 : p->next);
+		p->sent_ms = 0;
+		return;
+	}
+	if (r->role == RAFT_LEADER || r->role == RAFT_CANDIDATE)
+		return;
+	/* Nobody leads as far as we know: ask as soon as there is somebody to ask. The jitter keeps the
+	 * nodes that saw the same connection end from asking at once. */
+	bool lost = !up && ev->peer == r->leader;
+
+	if (lost)
+		r->leader = RAFT_NOBODY;
+	if (lost || (up && r->leader == RAFT_NOBODY)) {
+		uint64_t at = ev->now_ms + RAFT_JITTER_MS + rng_below(&r->rng, 5 * RAFT_JITTER_MS);
+
+		r->deadline_ms = at < r->deadline_ms ? at : r->deadline_ms;
+	}
+}
+
+static void on_installed(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
+{
+	struct raft_config before = *raft_config(r);
+
+	if (ev->index <= r->commit)
+		return;
+	raft_log_reset(r, ev->index, ev->term, ev->config);
+	raft_peers_place(r, &before, ev->now_ms);
+	fx->config_changed = true;
+	check_recovered(r, fx);
+	if (r->leader != RAFT_NOBODY && r->role == RAFT_FOLLOWER)
+		answer(r, fx, r->verified);
+}
+
+static int on_bootstrap(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
+{
+	if (r->last != 0 || r->nconfigs != 0)
+		return E_EXIST;
+	r->term = r->term > 1 ? r->term : 1;
+	fx->persist = true;
+	fx->own = (struct raft_entry){ 1, r->term, RAFT_CONFIG, ev->entries[0].handle, ev->config };
+	fx->append = &fx->own;
+	fx->nappend = 1;
+	raft_log_add(r, &fx->own, fx);
+	r->moved_ms = r->deadline_ms = ev->now_ms;		/* and ask at once */
+	return OK;
+}
+
+static int on_event(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
+{
 	switch (ev->type) {
 	case RAFT_EV_TIMEOUT:
 		if (ev->now_ms >= r->deadline_ms)
 			on_timeout(r, fx, ev->now_ms);
-		break;
+		return OK;
 	case RAFT_EV_MSG:
-		if (ev->msg.from >= r->n || ev->msg.from == r->id)
-			return E_BAD;
-		on_msg(r, &ev->msg, fx, ev->now_ms);
-		break;
+		return ev->msg.from == RAFT_NOBODY || ev->msg.from == r->id || ev->msg.type < RAFT_PREVOTE ||
+			ev->msg.type > RAFT_TIMEOUT_NOW ? E_BAD : on_msg(r, &ev->msg, fx, ev->now_ms);
 	case RAFT_EV_PROPOSE:
-		if (r->role != RAFT_LEADER)
-			return E_AGAIN;
-		on_propose(r, ev, fx);
-		break;
+		return raft_on_propose(r, ev, fx);
 	case RAFT_EV_DURABLE:
 		on_durable(r, ev, fx);
-		break;
-	default:
-		return E_BAD;
+		return OK;
+	case RAFT_EV_FLUSH:
+		raft_flush(r, fx, ev->now_ms);
+		return OK;
+	case RAFT_EV_READ:
+		if (!raft_serves(r))
+			return E_AGAIN;			/* T3 */
+		raft_on_read(r, fx);
+		return OK;
+	case RAFT_EV_UP:
+	case RAFT_EV_LOST:
+		on_connection(r, ev);
+		return OK;
+	case RAFT_EV_FETCHED:
+	case RAFT_EV_IMAGE_FAILED:
+		if (r->role == RAFT_LEADER && raft_place(r, ev->peer) < RAFT_MEMBERS_MAX) {
+			struct raft_peer *p = &r->peer[raft_place(r, ev->peer)];
+
+			p->fetching = false;
+			if (ev->type == RAFT_EV_IMAGE_FAILED && p->pace == RAFT_IMAGE)
+				raft_peer_reset(p, p->match + 1);
+		}
+		return OK;
+	case RAFT_EV_INSTALLED:
+		on_installed(r, ev, fx);
+		return OK;
+	case RAFT_EV_TRANSFER:
+		return raft_transfer(r, ev->peer, ev->now_ms);
+	case RAFT_EV_BOOTSTRAP:
+		return on_bootstrap(r, ev, fx);
 	}
+	return E_BAD;
+}
+
+int raft_step(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
+{
+	struct raft_config before = *raft_config(r);
+
+	memset(fx, 0, offsetof(struct raft_effects, msgs));
+	memset(&fx->commit, 0, sizeof *fx - offsetof(struct raft_effects, commit));
+	int err = on_event(r, ev, fx);
+
+	if (err)
+		return err;
+	if (fx->config_changed && ev->type != RAFT_EV_INSTALLED)
+		raft_peers_place(r, &before, ev->now_ms);
 	must(r->commit <= r->last);
 	must(r->durable <= r->last);
+	must(r->base <= r->commit);
+	must(r->nconfigs == 0 || r->configs[r->nconfigs - 1].index <= r->last);	/* R8 */
+	must(r->role != RAFT_LEADER || r->verified <= r->last);
 	fx->next_timeout_ms = r->deadline_ms;
 	return OK;
 }

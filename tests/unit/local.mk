@@ -122,7 +122,8 @@ tests_unit_coord_tap_LDADD = src/coord/libcoord.a src/wire/libwire.a $(BASE_LIBS
 tests_unit_rlog_tap_SOURCES = %D%/test_rlog.c
 tests_unit_rlog_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_rlog_tap_LDADD = $(QUORUM_LIBS) src/sim/libsim.a $(BASE_LIBS) $(CRITERION_LIBS)
-tests_unit_raft_tap_SOURCES = %D%/test_raft.c
+tests_unit_raft_tap_SOURCES = %D%/test_raft.c %D%/test_raft_traps.c %D%/raftworld.c %D%/raftworld.h
 tests_unit_raft_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_raft_tap_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
 tests_unit_raft_tap_LDADD = src/raft/libraft.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif

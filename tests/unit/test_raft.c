@@ -1,229 +1,149 @@
-/* test_raft.c - consensus: a single voter, then three and five over a network that loses, doubles and
- * delays, with crashes that forget what was not durable. */
+/* test_raft.c - consensus under random faults: loss, doubles, delays, cuts, crashes that forget what was not
+ * durable, snapshots, and changes of members during all of it. Then a calm network must commit again. */
 #include <criterion/criterion.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rng.h"
-#include "raft/raft.h"
+#include "raftworld.h"
 
-#define LOG_MAX 4096
-#define WIRE_MAX 512
-
-struct sim_node {
-	struct raft r;
-	uint64_t terms[LOG_MAX];	/* the log as written; [1..last] */
-	uint64_t last, durable, term_on_disk, at_ms, commit;
-	uint32_t vote_on_disk;
+struct sum {
+	uint64_t elections, truncated, images, changes, handed_over;
 };
 
-struct packet {
-	struct raft_msg m;
-	struct raft_entry v[RAFT_BATCH_MAX];
-	uint64_t at_ms;
-	bool used;
-};
-
-struct world {
-	struct sim_node node[5];
-	uint32_t n;
-	struct packet wire[WIRE_MAX];
-	uint64_t now, committed[LOG_MAX], max_commit, leader_of[1024];
-	struct rng rng;
-	uint32_t loss;			/* percent */
-	uint32_t cut;			/* node that nobody hears and that hears nobody; n: none */
-	uint64_t elections, truncated;
-};
-
-static void send(struct world *w, const struct raft_msg *m)
+static void fault(struct rw *w)
 {
-	for (uint32_t copies = 1 + (rng_below(&w->rng, 50) == 0); copies > 0; copies--) {
-		if (rng_below(&w->rng, 100) < w->loss || m->to == w->cut || m->from == w->cut)
-			continue;
-		for (int i = 0; i < WIRE_MAX; i++) {
-			struct packet *p = &w->wire[i];
+	uint32_t i = rng_below(&w->rng, w->n), k = rng_below(&w->rng, w->n);
 
-			if (p->used)
-				continue;
-			p->used = true;
-			p->m = *m;
-			p->at_ms = w->now + 1 + rng_below(&w->rng, rng_below(&w->rng, 10) ? 5 : 200);
-			for (uint32_t k = 0; m->type == RAFT_APPEND && k < m->n; k++)
-				p->v[k] = (struct raft_entry){ m->index + 1 + k,
-							       w->node[m->from].terms[m->index + 1 + k],
-							       RAFT_DATA, NULL };
-			break;
-		}
+	switch (rng_below(&w->rng, 8)) {
+	case 0:
+		rw_crash(w, i);
+		break;
+	case 1:
+	case 2:
+		for (i = 0; i < w->n; i++)
+			if (!w->node[i].alive)
+				rw_start(w, i);
+		break;
+	case 3:
+		rw_isolate(w, i, true);
+		break;
+	case 4:
+		memset(w->cut, 0, sizeof w->cut);
+		break;
+	case 5:
+		w->cut[i][k] = true;		/* one way */
+		break;
+	case 6:
+		w->node[i].stalled = !w->node[i].stalled;
+		break;
+	default:
+		rw_compact(w, i);
 	}
 }
 
-static void step(struct world *w, uint32_t i, struct raft_event ev)
+/* A random legal change; the leader then goes on by itself. */
+static uint64_t change(struct rw *w)
 {
-	struct sim_node *s = &w->node[i];
-	struct raft_effects fx;
+	int l = rw_leader(w);
+	struct raft_config next;
+	uint32_t node = rng_below(&w->rng, w->n);
 
-	ev.now_ms = w->now;
-	int err = raft_step(&s->r, &ev, &fx);
-	if (err == E_AGAIN)
-		return;
-	cr_assert_eq(err, OK);
-	if (fx.persist) {
-		s->term_on_disk = s->r.term;
-		s->vote_on_disk = s->r.voted_for;
-	}
-	if (fx.truncate_from > 0) {
-		w->truncated++;
-		s->last = fx.truncate_from - 1;
-		s->durable = s->durable < s->last ? s->durable : s->last;
-	}
-	for (uint32_t k = 0; k < fx.nappend; k++) {
-		cr_assert_eq(fx.append[k].index, s->last + 1);
-		cr_assert_lt(s->last + 1, LOG_MAX);
-		s->terms[++s->last] = fx.append[k].term;
-	}
-	for (uint32_t k = 0; k < fx.nmsgs; k++)
-		send(w, &fx.msgs[k]);
-	if (fx.role_changed && s->r.role == RAFT_LEADER) {
-		w->elections++;
-		cr_assert_lt(s->r.term, 1024);
-		cr_assert(w->leader_of[s->r.term] == 0 || w->leader_of[s->r.term] == i + 1,
-			  "R1: two leaders in a term");
-		w->leader_of[s->r.term] = i + 1;
-	}
-	for (; fx.commit > s->commit; s->commit++) {	/* state machine safety */
-		uint64_t at = s->commit + 1;
+	if (l < 0)
+		return 0;
+	const struct raft_config *c = raft_config(&w->node[l].r);
+	struct raft_member m = { node + 1, node + 1, RAFT_LEARNER };
+	int err = raft_config_find(c, node + 1) ? raft_config_remove(c, node + 1, &next) : raft_config_add(c, &m,
+		&next);
 
-		cr_assert_leq(at, s->last);
-		cr_assert(w->committed[at] == 0 || w->committed[at] == s->terms[at], "a committed entry differs");
-		w->committed[at] = s->terms[at];
-		w->max_commit = at > w->max_commit ? at : w->max_commit;
-	}
-	s->at_ms = fx.next_timeout_ms;
+	return !err && !raft_config_joint(c) && rw_change(w, (uint32_t)l, &next) == OK;
 }
 
-static void crash(struct world *w, uint32_t i)
+static void lead_changes(struct rw *w)
 {
-	struct sim_node *s = &w->node[i];
+	struct raft_config next;
 
-	s->last = s->durable;
-	raft_release(&s->r);
-	raft_init(&s->r, i, w->n, rng_next(&w->rng));
-	raft_restore(&s->r, s->term_on_disk, s->vote_on_disk, 0, 0);
-	for (uint64_t k = 1; k <= s->last; k++)
-		raft_restore_entry(&s->r, k, s->terms[k]);
-	s->commit = 0;
-	s->at_ms = w->now + rng_below(&w->rng, 100);
-}
-
-static void tick(struct world *w)
-{
-	w->now++;
 	for (uint32_t i = 0; i < w->n; i++)
-		if (w->now >= w->node[i].at_ms)
-			step(w, i, (struct raft_event){ .type = RAFT_EV_TIMEOUT });
-	for (int i = 0; i < WIRE_MAX; i++) {
-		struct packet *p = &w->wire[i];
+		if (w->node[i].alive && raft_next_config(&w->node[i].r, w->now, &next))
+			cr_assert_eq(rw_change(w, i, &next), OK);
+}
 
-		if (!p->used || p->at_ms > w->now)
-			continue;
-		struct raft_event ev = { .type = RAFT_EV_MSG, .msg = p->m };
-		static struct raft_entry copy[RAFT_BATCH_MAX];
-
-		memcpy(copy, p->v, sizeof copy);
-		ev.msg.entries = copy;
-		p->used = false;
-		step(w, ev.msg.to, ev);
-	}
+static void heal(struct rw *w)
+{
+	memset(w->cut, 0, sizeof w->cut);
+	w->loss = w->doubled = 0;
+	w->wild = false;
 	for (uint32_t i = 0; i < w->n; i++) {
-		struct sim_node *s = &w->node[i];
-
-		if (s->durable < s->last && rng_below(&w->rng, 4) == 0) {
-			s->durable = s->last;
-			step(w, i, (struct raft_event){ .type = RAFT_EV_DURABLE, .index = s->last,
-							.term = s->terms[s->last] });
-		}
-		if (s->r.role == RAFT_LEADER && s->last < LOG_MAX - 100 && rng_below(&w->rng, 40) == 0) {
-			struct raft_entry e = { .type = RAFT_DATA };
-
-			step(w, i, (struct raft_event){ .type = RAFT_EV_PROPOSE, .entries = &e, .n = 1 });
-		}
+		w->node[i].stalled = false;
+		if (!w->node[i].alive)
+			rw_start(w, i);
 	}
 }
 
-static struct world *world_new(uint32_t n, uint64_t seed)
+static void agree(uint32_t voters, uint32_t nodes, uint64_t seeds, bool members)
 {
-	struct world *w = mem_alloc(sizeof *w);
-
-	w->n = w->cut = n;
-	rng_init(&w->rng, seed);
-	for (uint32_t i = 0; i < n; i++) {
-		w->node[i].vote_on_disk = RAFT_NOBODY;
-		crash(w, i);
-	}
-	return w;
-}
-
-static void world_free(struct world *w)
-{
-	for (uint32_t i = 0; i < w->n; i++)
-		raft_release(&w->node[i].r);
-	mem_free(w);
-}
-
-Test(raft, single_voter_leads_in_one_step_and_commits_what_is_durable)
-{
-	struct raft r;
-	struct raft_effects fx;
-
-	raft_init(&r, 0, 1, 1);
-	cr_assert_eq(raft_step(&r, &(struct raft_event){ .type = RAFT_EV_TIMEOUT, .now_ms = 5 }, &fx), OK);
-	cr_expect(fx.persist && fx.nappend == 1 && fx.nmsgs == 0 && fx.commit == 0);
-	cr_expect_eq(r.role, RAFT_LEADER);
-	cr_expect(!raft_serves(&r));
-	cr_assert_eq(raft_step(&r, &(struct raft_event){ .type = RAFT_EV_DURABLE, .index = 1, .term = 1 }, &fx), OK);
-	cr_expect_eq(fx.commit, 1);
-	cr_expect(raft_serves(&r));
-	raft_release(&r);
-}
-
-static void agree(uint32_t n, uint64_t seeds)
-{
-	uint64_t elections = 0, truncated = 0;
+	struct sum sum = { 0 };
 
 	for (uint64_t seed = 1; seed <= seeds; seed++) {
-		struct world *w = world_new(n, seed);
+		struct rw *w = rw_new(voters, nodes, seed);
 
 		w->loss = rng_below(&w->rng, 25);
+		w->doubled = 2;
+		w->delay_ms = 5;
+		w->wild = true;
+		w->sync_chance = 4;
 		for (int t = 0; t < 6000; t++) {
-			tick(w);
-			if (rng_below(&w->rng, 800) == 0)
-				crash(w, rng_below(&w->rng, n));
-			if (rng_below(&w->rng, 700) == 0)
-				w->cut = rng_below(&w->rng, n + 2);
+			rw_tick(w);
+			int l = rw_leader(w);
+
+			if (l >= 0 && rng_below(&w->rng, 40) == 0)
+				(void)rw_propose(w, (uint32_t)l, 1);
+			if (rng_below(&w->rng, 300) == 0)
+				fault(w);
+			if (members && rng_below(&w->rng, 400) == 0)
+				sum.changes += change(w);
+			if (members)
+				lead_changes(w);
 		}
-		w->loss = 0;
-		w->cut = n;			/* liveness: a calm network commits again */
+		heal(w);
 		uint64_t before = w->max_commit;
-		for (int t = 0; t < 3000; t++)
-			tick(w);
+
+		for (int t = 0; t < 4000; t++) {
+			rw_tick(w);
+			if (members)
+				lead_changes(w);
+			int l = rw_leader(w);
+			if (t == 3000 && l >= 0)
+				(void)rw_propose(w, (uint32_t)l, 1);
+		}
+		cr_assert_eq(w->broken, 0, "seed %llu", (unsigned long long)seed);
+		cr_assert_eq(w->damaged, 0, "seed %llu: a leader contradicts", (unsigned long long)seed);
 		cr_assert_gt(w->max_commit, before, "seed %llu: nothing was committed after the faults ended",
-			     (unsigned long long)seed);
-		elections += w->elections;
-		truncated += w->truncated;
-		world_free(w);
+			(unsigned long long)seed);
+		sum.elections += w->elections;
+		sum.truncated += w->truncated;
+		sum.images += w->images;
+		sum.handed_over += w->handed_over;
+		rw_free(w);
 	}
-	cr_expect_gt(elections, seeds);
-	cr_expect_gt(truncated, 0);
+	cr_expect_gt(sum.elections, seeds);
+	cr_expect_gt(sum.truncated, 0);
+	cr_expect_gt(sum.images, 0);
+	cr_expect_gt(sum.handed_over, 0);
+	cr_expect(!members || sum.changes > seeds);
+	cr_expect_eq(mem_live(), 0);
 }
 
 Test(raft, three_voters_agree)
 {
-	agree(3, 60);
-	cr_expect_eq(mem_live(), 0);
+	agree(3, 3, 40, false);
 }
 
 Test(raft, five_voters_agree)
 {
-	agree(5, 30);
-	cr_expect_eq(mem_live(), 0);
+	agree(5, 5, 20, false);
+}
+
+Test(raft, members_change_during_faults)
+{
+	agree(3, 6, 40, true);
 }

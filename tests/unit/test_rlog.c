@@ -15,8 +15,10 @@ struct world {
 	struct sim_disk disk;
 	struct rlog log;
 	uint64_t last, durable, term, loaded, snap;
-	bool dead;
-	char cluster[23];
+	uint64_t votes, images;
+	bool dead, peers;
+	uint64_t terms[512];		/* of entries */
+	char cluster[24];
 };
 
 static void woken(struct sim_event *e)
@@ -70,6 +72,17 @@ static void on_durable(void *user, uint64_t index, uint64_t term)
 	((struct world *)user)->durable = index;
 }
 
+static void on_voted(void *user)
+{
+	((struct world *)user)->votes++;
+}
+
+static void on_image(void *user, int err)
+{
+	cr_assert_eq(err, OK);
+	((struct world *)user)->images++;
+}
+
 static void on_snapshot(void *user, uint64_t index)
 {
 	((struct world *)user)->snap = index;
@@ -82,17 +95,33 @@ static void on_fatal(void *user, const char *what, int err)
 	((struct world *)user)->dead = true;
 }
 
-static const struct rlog_load loader = { load_snapshot, load_entry };
-static const struct rlog_events events = { on_durable, on_snapshot, on_fatal };
+static bool may_recover(void *user)
+{
+	return ((struct world *)user)->peers;
+}
+
+static const struct rlog_load loader = { load_snapshot, load_entry, may_recover };
+static const struct rlog_events events = { on_durable, on_voted, on_snapshot, on_image, on_fatal };
+
+static int open_as(struct world *w, char *cluster, bool given, uint32_t node, char *why)
+{
+	struct rlog_config conf = { .dir = "/q", .cluster_id = cluster, .cluster_given = given, .node_id = node,
+		.disk_id = 77 };
+
+	return rlog_open(&w->log, &w->disk.disk, &conf, &loader, &events, w, why, 300);
+}
 
 static int open_log(struct world *w, char *why)
 {
 	w->loaded = 0;
 	w->dead = false;
-	int err = rlog_open(&w->log, &w->disk.disk, "/q", w->cluster, false, 1, &loader, &events, w, why, 300);
+	int err = open_as(w, w->cluster, false, 1, why);
 	if (err == OK) {			/* each start is a term of its own */
 		w->term = w->log.term + 1;
-		cr_assert_eq(rlog_vote(&w->log, w->term, 0), OK);
+		uint64_t votes = w->votes;
+		rlog_vote(&w->log, w->term, 0, w->log.recovering);
+		while (w->votes == votes)
+			run_for(w, 1000);
 	}
 	return err;
 }
@@ -122,9 +151,11 @@ static void add(struct world *w, uint32_t len)
 	uint8_t p[9000];
 	uint64_t i = ++w->last;
 
+	cr_assert_lt(i, 512);
+	w->terms[i] = w->term;
 	memset(p, byte_of(i), sizeof p);
 	rlog_append(&w->log, &(struct rlog_entry){ .index = i, .term = w->term, .zxid = (int64_t)i, .type = 2,
-						   .version = 1,
+		.version = 1,
 						   .p = p, .len = len });
 }
 
@@ -140,7 +171,7 @@ static void crash_once(struct world *w, struct rng *r)
 			uint8_t *p = mem_alloc(3000);
 
 			memset(p, byte_of(w->durable), 3000);
-			rlog_snapshot(&w->log, w->durable, w->term, (int64_t)w->durable, p, 3000);
+			rlog_snapshot(&w->log, w->durable, w->terms[w->durable], (int64_t)w->durable, p, 3000);
 		}
 		rlog_snapshot_turn(&w->log);
 		if (rng_below(r, 3))
@@ -204,15 +235,14 @@ Test(rlog, damage_before_the_tail_is_refused)
 Test(rlog, foreign_folder_names_both)
 {
 	struct world w;
-	char why[300] = "", other[23] = "BBBBBBBBBBBBBBBBBBBBBB";
+	char why[300] = "", other[24] = "BBBBBBBBBBBBBBBBBBBBBB";
 
 	start(&w, 1);
 	rlog_close(&w.log);
-	cr_expect_eq(rlog_open(&w.log, &w.disk.disk, "/q", other, true, 1, &loader, &events, &w, why, 300), E_FOREIGN);
+	cr_expect_eq(open_as(&w, other, true, 1, why), E_FOREIGN);
 	cr_expect(strstr(why, "AAAAAAAAAAAAAAAAAAAAAA") && strstr(why, "BBBBBBBBBBBBBBBBBBBBBB"), "%s", why);
 	rlog_close(&w.log);
-	cr_expect_eq(rlog_open(&w.log, &w.disk.disk, "/q", w.cluster, false, 2, &loader, &events, &w, why, 300),
-		     E_FOREIGN);
+	cr_expect_eq(open_as(&w, w.cluster, false, 2, why), E_FOREIGN);
 	end(&w);
 }
 
