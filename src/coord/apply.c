@@ -6,7 +6,6 @@
 #include "base/assert.h"
 #include "base/be.h"
 
-#define SEQUENCE_DIGITS 10
 #define MP_INT64 0xd3u			/* msgpack: eight bytes follow */
 
 bool coord_path_ok(struct str path)
@@ -33,118 +32,39 @@ bool coord_path_ok(struct str path)
 	return true;
 }
 
-static void *grow(void *v, uint32_t *cap, uint32_t n, size_t size)
-{
-	if (n < *cap)
-		return v;
-	*cap = *cap ? *cap * 2 : 64;
-	return mem_resize(v, *cap * size);
-}
-
-static struct undo *undo_add(struct coord *c, enum undo_kind kind, struct znode *n)
-{
-	c->undo = grow(c->undo, &c->undo_cap, c->nundo, sizeof *c->undo);
-	struct undo *u = &c->undo[c->nundo++];
-
-	*u = (struct undo){ .kind = kind, .node = n };
-	return u;
-}
-
-static void changed(struct coord *c, bool deleted, struct str path, const struct znode *n)
-{
-	c->changes = grow(c->changes, &c->changes_cap, c->nchanges, sizeof *c->changes);
-	c->changes[c->nchanges++] = (struct coord_change){ deleted, path, deleted ? NULL : n };
-}
-
-static struct str keep(struct coord *c, struct str a, int32_t more)
-{
-	char *p = arena_alloc(&c->arena, (size_t)(a.len + more + 1));
-
-	must(p != NULL);
-	memcpy(p, a.p, (size_t)a.len);
-	return (struct str){ p, a.len + more };
-}
-
 static int create(struct coord *c, int64_t session, const struct coord_op *op,
 		  struct coord_op_result *r)
 {
-	struct str path = keep(c, op->path, op->flags & COORD_SEQUENCE ? SEQUENCE_DIGITS : 0);
-	int32_t cut = op->path.len;
+	int32_t cut = op->path.len, more = 0;
+	char digits[12];
 
-	if (path.len > COORD_PATH_MAX || op->path.len < 2)
+	if (op->path.len < 2)
 		return E_BAD;
-	while (cut > 0 && path.p[cut - 1] != '/')
+	while (cut > 0 && op->path.p[cut - 1] != '/')
 		cut--;
-	struct str up = { path.p, cut > 1 ? cut - 1 : 1 };
+	struct str up = { op->path.p, cut > 1 ? cut - 1 : 1 };
 	struct znode *parent = (struct znode *)(uintptr_t)coord_find(c, up);
 
 	if (!parent)
 		return E_NOENT;
-	if (op->flags & COORD_SEQUENCE) {
-		char *digit = (char *)(uintptr_t)path.p + path.len;
+	if (op->flags & COORD_SEQUENCE)
+		more = ops_sequence(parent, digits);
+	if (op->path.len + more > COORD_PATH_MAX)
+		return E_BAD;
+	struct str path = ops_keep(c, op->path, more);
 
-		for (uint32_t i = 0, v = parent->creates; i < SEQUENCE_DIGITS; i++, v /= 10)
-			*--digit = (char)('0' + v % 10);
-	}
+	if (more > 0)
+		memcpy((char *)(uintptr_t)path.p + op->path.len, digits, (size_t)more);
 	if (coord_find(c, path))
 		return E_EXIST;
-	if (parent->owner != 0)
+	if (parent->kind == ZNODE_EPHEMERAL)
 		return E_PERM;			/* C3 */
 	struct coord_session *s = op->flags & COORD_EPHEMERAL ? coord_session(c, session) : NULL;
 
 	if ((op->flags & COORD_EPHEMERAL) && !s)
 		return E_CLOSED;
-	struct undo *u = undo_add(c, UNDO_CREATE, NULL);
-	struct znode *n = tree_make(c, parent, (struct str){ path.p + cut, path.len - cut }, op->value);
-
-	u->node = n;
-	u->pzxid = parent->pzxid;
-	n->czxid = n->mzxid = n->pzxid = c->zxid;
-	n->ctime_ms = n->mtime_ms = c->time_ms;
-	if (s)
-		tree_own(s, n);
-	parent->creates++;
-	parent->pzxid = c->zxid;
-	changed(c, false, path, n);
+	ops_create(c, parent, path, cut, op->value, ZNODE_PLAIN, s, 0, NULL, true);
 	r->path = path;
-	return OK;
-}
-
-static int set(struct coord *c, struct znode *n, const struct coord_op *op, struct coord_op_result *r)
-{
-	struct undo *u = undo_add(c, UNDO_SET, n);
-
-	u->value = n->value;
-	u->value_len = n->value_len;
-	u->version = n->version;
-	u->mzxid = n->mzxid;
-	u->mtime_ms = n->mtime_ms;
-	n->value = NULL;
-	n->value_len = op->value.len;
-	if (op->value.len > 0) {
-		n->value = mem_alloc((size_t)op->value.len);
-		memcpy(n->value, op->value.p, (size_t)op->value.len);
-	}
-	n->version = n->version == INT32_MAX ? 0 : n->version + 1;
-	n->mzxid = c->zxid;
-	n->mtime_ms = c->time_ms;
-	changed(c, false, keep(c, op->path, 0), n);
-	r->version = n->version;
-	return OK;
-}
-
-static int erase(struct coord *c, struct znode *n, struct str path)
-{
-	if (!n->parent)
-		return E_BAD;
-	if (n->first)
-		return E_LIMIT;
-	struct undo *u = undo_add(c, UNDO_DELETE, n);
-
-	u->pzxid = n->parent->pzxid;
-	tree_unlink(c, n);
-	n->parent->pzxid = c->zxid;
-	changed(c, true, keep(c, path, 0), NULL);
 	return OK;
 }
 
@@ -159,61 +79,18 @@ static int one(struct coord *c, int64_t session, const struct coord_op *op, stru
 	if (op->version != -1 && op->version != n->version)
 		return E_CONFLICT;
 	r->version = n->version;
-	if (op->kind == COORD_SET)
-		return set(c, n, op, r);
-	return op->kind == COORD_DELETE ? erase(c, n, op->path) : OK;
-}
-
-static void undo_all(struct coord *c)
-{
-	while (c->nundo > 0) {
-		struct undo *u = &c->undo[--c->nundo];
-		struct znode *n = u->node;
-
-		switch (u->kind) {
-		case UNDO_CREATE:
-			tree_unlink(c, n);
-			n->parent->creates--;
-			n->parent->pzxid = u->pzxid;
-			tree_free_node(n);
-			break;
-		case UNDO_SET:
-			mem_free(n->value);
-			n->value = u->value;
-			n->value_len = u->value_len;
-			n->version = u->version;
-			n->mzxid = u->mzxid;
-			n->mtime_ms = u->mtime_ms;
-			break;
-		case UNDO_DELETE:
-			n->parent->pzxid = u->pzxid;
-			tree_link(c, n);
-			break;
-		}
+	if (op->kind == COORD_SET) {
+		ops_set(c, n, ops_keep(c, op->path, 0), op->value);
+		r->version = n->version;
 	}
-	c->nchanges = 0;
-}
-
-/* What cannot be undone any more goes; deleted nodes stay readable until the next entry. */
-static void commit(struct coord *c)
-{
-	while (c->nundo > 0) {
-		struct undo *u = &c->undo[--c->nundo];
-
-		if (u->kind == UNDO_SET)
-			mem_free(u->value);
-		if (u->kind == UNDO_DELETE) {
-			u->node->children = UINT32_MAX;		/* marked: deleted */
-			u->node->chain = c->trash;
-			c->trash = u->node;
-		}
+	if (op->kind == COORD_DELETE) {
+		if (!n->parent)
+			return E_BAD;
+		if (n->first)
+			return E_LIMIT;
+		ops_erase(c, n, ops_keep(c, op->path, 0));
 	}
-	/* A change of a node that the same batch deleted later must not show it. */
-	for (uint32_t i = 0; c->trash && i < c->nchanges; i++)
-		if (c->changes[i].node && c->changes[i].node->children == UINT32_MAX) {
-			c->changes[i].node = NULL;
-			c->changes[i].deleted = true;
-		}
+	return OK;
 }
 
 static int get_op(struct mp_reader *m, struct coord_op *op)
@@ -264,7 +141,7 @@ static void apply_multi(struct coord *c, int64_t session, struct mp_reader *m, u
 	int err = OK;
 
 	while (c->ops_cap < n)
-		c->ops = grow(c->ops, &c->ops_cap, c->ops_cap, sizeof *c->ops);
+		c->ops = ops_grow(c->ops, &c->ops_cap, c->ops_cap, sizeof *c->ops);
 	memset(c->ops, 0, n * sizeof *c->ops);
 	if (session != 0 && !coord_session(c, session))
 		err = E_CLOSED;
@@ -275,11 +152,11 @@ static void apply_multi(struct coord *c, int64_t session, struct mp_reader *m, u
 		err = one(c, session, &op, &c->ops[i]);
 	}
 	if (err == OK) {
-		commit(c);
+		ops_commit(c);
 	} else {
-		undo_all(c);
+		ops_undo(c);
 		for (uint32_t k = 0; k < n; k++)
-			c->ops[k] = (struct coord_op_result){ k + 1 == i ? err : E_AGAIN, STR_NULL, 0 };
+			c->ops[k] = (struct coord_op_result){ .err = k + 1 == i ? err : E_AGAIN, .path = STR_NULL };
 	}
 	ret->err = err;
 	ret->ops = c->ops;
@@ -296,13 +173,18 @@ static void apply_close(struct coord *c, int64_t id, struct coord_result *ret)
 		ret->err = E_NOENT;
 		return;
 	}
-	while (s->eph_first)
-		must(erase(c, s->eph_first, coord_path(s->eph_first, path)) == OK);
-	commit(c);
+	while (s->eph_first) {
+		struct znode *n = s->eph_first;
+		struct str p = ops_keep(c, coord_path(n, path), 0);
+
+		ops_erase(c, n, p);
+		quota_count(c, p, -(int64_t)(n->value_len > 0 ? n->value_len : 0), -1);
+	}
+	ops_commit(c);
 	session_drop(c, s);
 }
 
-static void apply_open(struct coord *c, struct bytes password, uint32_t timeout_ms, struct str name,
+static void apply_open(struct coord *c, struct bytes password, uint32_t timeout_ms, struct str name, bool client,
 		       struct coord_result *ret)
 {
 	/* WHY the high bit pattern: never 0, and told apart from a ZooKeeper server's own ids. */
@@ -312,19 +194,23 @@ static void apply_open(struct coord *c, struct bytes password, uint32_t timeout_
 	memcpy(s->password, password.p, sizeof s->password);
 	s->timeout_ms = timeout_ms;
 	s->epoch = c->zxid;
+	s->client = client;
 	memcpy(s->name, name.p, n < sizeof s->name ? n : sizeof s->name - 1);
 	ret->session = s->id;
 }
 
-static void fresh(struct coord *c)
+static void apply_attach(struct coord *c, int64_t id, struct bytes password, struct coord_result *ret)
 {
-	for (struct znode *n = c->trash, *next; n; n = next) {
-		next = n->chain;
-		tree_free_node(n);
+	struct coord_session *s = coord_session(c, id);
+	unsigned d = 0;
+
+	for (int i = 0; s && i < 16; i++)
+		d |= (unsigned)(s->password[i] ^ password.p[i]);
+	if (!s || !s->client || d != 0) {
+		ret->err = E_NOENT;
+		return;
 	}
-	c->trash = NULL;
-	c->nchanges = c->nops = 0;
-	arena_reset(&c->arena);
+	s->attached = c->zxid;
 }
 
 int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t len,
@@ -336,33 +222,41 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 
 	if (!mp_ok(&m) || fields < 4)
 		return E_BAD;
-	if (version != COORD_VERSION || kind < COORD_OPEN || kind > COORD_TICK)
+	if (version != COORD_VERSION || kind < COORD_OPEN || kind > COORD_ATTACH)
 		return E_VERSION;
 	int64_t session = mp_int(&m), time_ms = mp_int(&m), timeout_ms = 0;
 	struct bytes password = BYTES_NULL;
 	struct str name = STR_NULL;
 
-	bool deletes;
+	bool deletes, client = false;
 
 	ops = m;
 	if (kind == COORD_MULTI && coord_check_ops(&m, &n, &deletes) != OK)
+		return E_BAD;
+	if (kind == COORD_CLIENT && client_check(&m) != OK)
 		return E_BAD;
 	if (kind == COORD_OPEN) {
 		password = mp_bin(&m);
 		timeout_ms = mp_int(&m);
 		name = mp_str(&m);
+		client = fields > 7 && mp_bool(&m);
 		if (password.len != 16 || timeout_ms < 1 || timeout_ms > UINT32_MAX)
+			return E_BAD;
+	}
+	if (kind == COORD_ATTACH) {
+		password = mp_bin(&m);
+		if (password.len != 16)
 			return E_BAD;
 	}
 	if (!mp_end(&m) || zxid <= c->zxid)
 		return E_BAD;
-	fresh(c);
+	ops_fresh(c);
 	c->zxid = zxid;
 	c->time_ms = time_ms > c->time_ms ? time_ms : c->time_ms;	/* C5 */
 	*ret = (struct coord_result){ .kind = (enum coord_kind)kind, .session = session };
 	switch (ret->kind) {
 	case COORD_OPEN:
-		apply_open(c, password, (uint32_t)timeout_ms, name, ret);
+		apply_open(c, password, (uint32_t)timeout_ms, name, client, ret);
 		break;
 	case COORD_CLOSE:
 		apply_close(c, session, ret);
@@ -370,6 +264,12 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 	case COORD_MULTI:
 		mp_array(&ops);
 		apply_multi(c, session, &ops, n, ret);
+		break;
+	case COORD_CLIENT:
+		client_apply(c, session, &ops, ret);
+		break;
+	case COORD_ATTACH:
+		apply_attach(c, session, password, ret);
 		break;
 	case COORD_TICK:
 		break;
@@ -379,7 +279,7 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 	return OK;
 }
 
-static void entry_head(struct buf *b, uint32_t fields, enum coord_kind kind, int64_t session,
+void entry_head(struct buf *b, uint32_t fields, enum coord_kind kind, int64_t session,
 		       int64_t time_ms)
 {
 	mp_put_array(b, fields);
@@ -410,6 +310,21 @@ void coord_encode_open(struct buf *b, int64_t time_ms, const uint8_t password[16
 	mp_put_bytes(b, (struct bytes){ password, 16 });
 	mp_put_int(b, timeout_ms);
 	mp_put_str(b, name);
+}
+
+void coord_encode_open_client(struct buf *b, int64_t time_ms, const uint8_t password[16], uint32_t timeout_ms)
+{
+	entry_head(b, 8, COORD_OPEN, 0, time_ms);
+	mp_put_bytes(b, (struct bytes){ password, 16 });
+	mp_put_int(b, timeout_ms);
+	mp_put_str(b, STR("zookeeper"));
+	mp_put_bool(b, true);
+}
+
+void coord_encode_attach(struct buf *b, int64_t time_ms, int64_t session, const uint8_t password[16])
+{
+	entry_head(b, 5, COORD_ATTACH, session, time_ms);
+	mp_put_bytes(b, (struct bytes){ password, 16 });
 }
 
 void coord_encode_close(struct buf *b, int64_t time_ms, int64_t session)

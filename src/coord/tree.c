@@ -119,6 +119,20 @@ struct znode *tree_make(struct coord *c, struct znode *parent, struct str name, 
 	return n;
 }
 
+/* The list that a node is in by its kind; NULL: none. */
+static struct znode **list_of(struct coord *c, const struct znode *n, struct znode ***ret_first)
+{
+	if (n->kind == ZNODE_EPHEMERAL) {
+		struct coord_session *s = coord_session(c, n->owner);
+
+		must(s != NULL);	/* C3 */
+		*ret_first = &s->eph_first;
+		return &s->eph_last;
+	}
+	*ret_first = &c->timed_first;
+	return n->kind == ZNODE_PLAIN ? NULL : &c->timed_last;
+}
+
 void tree_link(struct coord *c, struct znode *n)
 {
 	struct znode *p = n->parent;
@@ -133,19 +147,19 @@ void tree_link(struct coord *c, struct znode *n)
 		p->last = n;
 	p->children++;
 	hash_add(c, n);
-	if (n->owner != 0) {
-		struct coord_session *s = coord_session(c, n->owner);
+	struct znode **first, **last = list_of(c, n, &first);
 
-		must(s != NULL);	/* C3 */
-		if (n->eph_prev)
-			n->eph_prev->eph_next = n;
-		else
-			s->eph_first = n;
-		if (n->eph_next)
-			n->eph_next->eph_prev = n;
-		else
-			s->eph_last = n;
-	}
+	if (!last)
+		return;
+	c->ephemerals += n->kind == ZNODE_EPHEMERAL;
+	if (n->eph_prev)
+		n->eph_prev->eph_next = n;
+	else
+		*first = n;
+	if (n->eph_next)
+		n->eph_next->eph_prev = n;
+	else
+		*last = n;
 }
 
 void tree_unlink(struct coord *c, struct znode *n)
@@ -166,31 +180,71 @@ void tree_unlink(struct coord *c, struct znode *n)
 	else
 		p->last = n->prev;
 	p->children--;
-	if (n->owner != 0) {
-		struct coord_session *s = coord_session(c, n->owner);
+	struct znode **first, **last = list_of(c, n, &first);
 
-		must(s != NULL);
-		if (n->eph_prev)
-			n->eph_prev->eph_next = n->eph_next;
-		else
-			s->eph_first = n->eph_next;
-		if (n->eph_next)
-			n->eph_next->eph_prev = n->eph_prev;
-		else
-			s->eph_last = n->eph_prev;
+	if (!last)
+		return;
+	c->ephemerals -= n->kind == ZNODE_EPHEMERAL;
+	if (n->eph_prev)
+		n->eph_prev->eph_next = n->eph_next;
+	else
+		*first = n->eph_next;
+	if (n->eph_next)
+		n->eph_next->eph_prev = n->eph_prev;
+	else
+		*last = n->eph_prev;
+}
+
+static void own(struct znode **first, struct znode **last, struct znode *n)
+{
+	n->eph_prev = *last;
+	n->eph_next = NULL;
+	if (*last)
+		(*last)->eph_next = n;
+	else
+		*first = n;
+	*last = n;
+}
+
+void tree_own(struct coord *c, struct coord_session *s, struct znode *n)
+{
+	n->kind = ZNODE_EPHEMERAL;
+	n->owner = s->id;
+	c->ephemerals++;
+	own(&s->eph_first, &s->eph_last, n);
+}
+
+void tree_timed(struct coord *c, struct znode *n)
+{
+	own(&c->timed_first, &c->timed_last, n);
+}
+
+const struct znode *coord_timed_next(const struct coord *c, const struct znode *n)
+{
+	return n ? n->eph_next : c->timed_first;
+}
+
+static uint64_t bytes_of(const struct znode *n, uint32_t path_len)
+{
+	return path_len + (n->value_len > 0 ? (uint64_t)n->value_len : 0);
+}
+
+void tree_count(struct coord *c, const struct znode *n, uint32_t path_len)
+{
+	c->bytes += bytes_of(n, path_len);
+	if (!n->system) {
+		c->client_nodes++;
+		c->client_bytes += bytes_of(n, path_len);
 	}
 }
 
-void tree_own(struct coord_session *s, struct znode *n)
+void tree_uncount(struct coord *c, const struct znode *n, uint32_t path_len)
 {
-	n->owner = s->id;
-	n->eph_prev = s->eph_last;
-	n->eph_next = NULL;
-	if (s->eph_last)
-		s->eph_last->eph_next = n;
-	else
-		s->eph_first = n;
-	s->eph_last = n;
+	c->bytes -= bytes_of(n, path_len);
+	if (!n->system) {
+		c->client_nodes--;
+		c->client_bytes -= bytes_of(n, path_len);
+	}
 }
 
 void tree_free_node(struct znode *n)
@@ -258,6 +312,27 @@ void session_drop(struct coord *c, struct coord_session *s)
 	mem_free(s);
 }
 
+/* As DataTree's constructor of 3.9.5 makes them. */
+static void make_builtin(struct coord *c)
+{
+	struct bytes empty = { (const uint8_t *)"", 0 };
+	static const uint8_t readers[] = "\0\0\0\1" "\0\0\0\1" "\0\0\0\5world" "\0\0\0\6anyone";
+	struct znode *top = tree_make(c, c->root, STR("zookeeper"), empty);
+	struct znode *conf = tree_make(c, top, STR("config"), empty);
+
+	tree_make(c, top, STR("quota"), empty);
+	conf->acl = acl_get(c, (struct bytes){ readers, sizeof readers - 1 });
+	conf->aversion = -1;
+	c->root->value_len = 0;
+	for (const struct znode *n = c->root; n; n = coord_next(c->root, n)) {
+		uint32_t path_len = 0;
+
+		for (const struct znode *k = n; k->parent; k = k->parent)
+			path_len += 1u + k->name_len;
+		tree_count(c, n, path_len);
+	}
+}
+
 struct coord *coord_new(void)
 {
 	struct coord *c = mem_alloc(sizeof *c);
@@ -268,25 +343,39 @@ struct coord *coord_new(void)
 	c->root->value_len = -1;
 	c->root->hash = FNV_START;
 	arena_init(&c->arena, 64 << 10, SIZE_MAX / 4);
+	make_builtin(c);
 	return c;
+}
+
+/* For loading: the tree as coord_new() makes it is no part of a saved one. */
+void tree_drop_all(struct coord *c)
+{
+	for (uint32_t i = 0; i < 1u << c->bucket_bits; i++) {
+		for (struct znode *n = c->bucket[i], *next; n; n = next) {
+			next = n->chain;
+			acl_put(c, n->acl);
+			tree_free_node(n);
+		}
+		c->bucket[i] = NULL;
+	}
+	c->nodes = 0;
+	c->root->first = c->root->last = NULL;
+	c->root->children = 0;
+	c->timed_first = c->timed_last = NULL;
+	c->bytes = c->client_nodes = c->client_bytes = c->ephemerals = 0;
 }
 
 void coord_free(struct coord *c)
 {
 	if (!c)
 		return;
-	for (uint32_t i = 0; i < 1u << c->bucket_bits; i++)
-		for (struct znode *n = c->bucket[i], *next; n; n = next) {
-			next = n->chain;
-			tree_free_node(n);
-		}
-	for (struct znode *n = c->trash, *next; n; n = next) {
-		next = n->chain;
-		tree_free_node(n);
-	}
+	ops_fresh(c);
+	tree_drop_all(c);
 	while (c->first)
 		session_drop(c, c->first);
+	acl_put(c, c->root->acl);
 	tree_free_node(c->root);
+	mem_free(c->acl_trash);
 	arena_release(&c->arena);
 	mem_free(c->bucket);
 	mem_free(c->undo);
@@ -307,7 +396,27 @@ int64_t coord_time_ms(const struct coord *c)
 
 uint64_t coord_nodes(const struct coord *c)
 {
-	return c->nodes + 1;
+	return c->nodes + 1 - BUILT_IN;
+}
+
+uint64_t coord_ephemerals(const struct coord *c)
+{
+	return c->ephemerals;
+}
+
+uint64_t coord_bytes(const struct coord *c)
+{
+	return c->bytes;
+}
+
+void coord_stat(const struct znode *n, struct coord_stat *ret)
+{
+	*ret = (struct coord_stat){
+		.czxid = n->czxid, .mzxid = n->mzxid, .ctime_ms = n->ctime_ms, .mtime_ms = n->mtime_ms,
+		.version = n->version, .cversion = (int32_t)(n->creates * 2u - n->children),
+		.aversion = n->aversion, .owner = n->owner, .data_len = n->value_len > 0 ? n->value_len : 0,
+		.children = (int32_t)n->children, .pzxid = n->pzxid,
+	};
 }
 
 uint32_t coord_sessions(const struct coord *c)

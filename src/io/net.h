@@ -10,7 +10,7 @@
  * Rules: a callback may close its connection or any other; on_close runs exactly once per
  * connection, never from inside close() itself, and is the last callback. A muted connection
  * delivers no frame (and at most one buffer is read ahead). Frames above max_frame, or of negative
- * length, close the connection.
+ * length, close the connection, unless on_odd_length() takes the four bytes for something else.
  */
 #ifndef IO_NET_H
 #define IO_NET_H
@@ -46,6 +46,9 @@ struct net_events {
 	void (*on_close)(void *user, struct net_conn *c, int err);
 	/* connect() finished: OK or why not (then on_close follows). NULL for accepted ones. */
 	void (*on_connect)(void *user, struct net_conn *c, int err);
+	/* A length above max_frame that may be a word of four letters: true when it is one, then nothing
+	 * more is read (the callee sends an answer and closes). May be NULL. */
+	bool (*on_odd_length)(void *user, struct net_conn *c, uint32_t length);
 };
 
 struct net {
@@ -75,6 +78,7 @@ struct net_calls {
 	void (*abort)(struct net_conn *c);		/* at once */
 	uint64_t (*queued_bytes)(struct net_conn *c);	/* not yet sent */
 	const char *(*peer)(struct net_conn *c);	/* "127.0.0.1" (no port), "unix" */
+	uint16_t (*peer_port)(struct net_conn *c);	/* 0: it has none */
 	void (*frame_free)(struct net *n, uint8_t *frame);
 };
 

@@ -60,6 +60,7 @@ struct net_conn {
 	int fds[FDS_N];
 	int n_fds;
 	char peer[64];
+	uint16_t peer_port;
 	struct net_conn *turn_next;	/* of net->turn */
 };
 
@@ -189,6 +190,8 @@ static bool head_ok(struct net_conn *c)
 	c->frame_len = be32_get(c->head);
 	if (c->frame_len <= c->max_frame)
 		return true;
+	if (c->ev->on_odd_length && c->ev->on_odd_length(c->user, c, c->frame_len))
+		return false;		/* what follows the word is of no use to anybody */
 	die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
 	return false;
 }
@@ -592,6 +595,8 @@ static void name_peer(struct net_conn *c)
 		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&a)->sin6_addr, c->peer, sizeof c->peer);
 	else
 		c->unix_socket = true;
+	if (!c->unix_socket)		/* the same place in both kinds */
+		c->peer_port = ntohs(((struct sockaddr_in *)&a)->sin_port);
 	if (!c->unix_socket) {
 		int one = 1;
 
@@ -736,10 +741,15 @@ static const char *n_peer(struct net_conn *c)
 	return c->peer;
 }
 
+static uint16_t n_peer_port(struct net_conn *c)
+{
+	return c->peer_port;
+}
+
 static const struct net_calls calls = {
 	.adopt = n_adopt, .connect = n_connect, .send = n_send, .send_fd = n_send_fd,
 	.take_fd = n_take_fd, .dup_fd = n_dup_fd, .mute = n_mute, .unmute = n_unmute, .close = n_close,
-	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .frame_free = frame_free,
+	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .peer_port = n_peer_port, .frame_free = frame_free,
 };
 
 struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)

@@ -21,6 +21,7 @@
 #include "os/log_os.h"
 #include "os/loop_os.h"
 #include "os/net_os.h"
+#include "quorum/main_zk.h"
 #include "quorum/serve.h"
 
 #define FRAMES_MAX (256u << 20)		/* bytes of requests that are in memory at once */
@@ -63,6 +64,8 @@ static const struct option_row {
 
 #define ROWS (sizeof arg_rows / sizeof arg_rows[0])
 
+static struct zk_main *arg_zk;		/* the settings that begin with "zookeeper-" */
+
 struct daemon {
 	struct loop_os *os_loop;
 	struct loop *loop;
@@ -72,6 +75,11 @@ struct daemon {
 	unsigned turns;
 };
 
+static void help_row(void *ctx, const char *name, const char *help)
+{
+	fprintf(ctx, "  --%-18s %s\n", name, help);
+}
+
 static int usage(FILE *to)
 {
 	fputs("usage: moldau-quorum [-n] [-c FILE] [--NAME VALUE]...\n"
@@ -79,6 +87,8 @@ static int usage(FILE *to)
 	      "  -c FILE    settings, NAME=VALUE a line; options are stronger\n", to);
 	for (size_t i = 0; i < ROWS; i++)
 		fprintf(to, "  --%-18s %s\n", arg_rows[i].name, arg_rows[i].help);
+	zk_conf_help(help_row, to);
+	fputs("  --zookeeper-config FILE  a zoo.cfg to be this server's settings; may be given again\n", to);
 	fputs("  --version  print the version and exit\nSee moldau-quorum(8).\n", to);
 	return to == stdout ? 0 : 2;
 }
@@ -105,8 +115,13 @@ static bool set(const char *name, size_t len, const char *value, char *why)
 		memcpy(arg_rows[i].value, value, strlen(value) + 1);
 		return true;
 	}
-	snprintf(why, WHY, "there is no setting \"%.*s\"", (int)len, name);
-	return false;
+	if (same_name("zookeeper-config", name, len))
+		return zk_main_read(arg_zk, value, why) == OK;
+	int taken = zk_conf_set(zk_main_conf(arg_zk), name, len, value, why);
+
+	if (taken == 0)
+		snprintf(why, WHY, "there is no setting \"%.*s\"", (int)len, name);
+	return taken > 0;
 }
 
 static bool load_file(const char *path, char *why)
@@ -275,12 +290,17 @@ static bool check_peers(struct settings *s, char *why)
 
 static bool check(struct settings *s, char *why)
 {
+	struct zk_conf *z = zk_main_conf(arg_zk);
 	struct uuid id;
 
 	s->observer = strcmp(arg_set.observer, "true") == 0;
+	if (zk_main_check(arg_zk, why) != OK)
+		return false;
+	if (arg_set.data_dir[0] == 0 && z->data_dir[0] != 0)	/* beside ZooKeeper's own files, never among them */
+		snprintf(arg_set.data_dir, sizeof arg_set.data_dir, "%.380s/moldau", z->data_dir);
 	if (arg_set.data_dir[0] == 0)
 		snprintf(why, WHY, "data-dir is not set");
-	else if (!strchr(arg_set.listen, ':'))
+	else if (!strchr(arg_set.listen, ':') && !(z->from_zoo && arg_set.listen[0] == 0))
 		snprintf(why, WHY, "listen wants HOST:PORT");
 	else if (!number(arg_set.node_id, INT32_MAX, &s->node_id))
 		snprintf(why, WHY, "node-id wants a number, not \"%s\"", arg_set.node_id);
@@ -342,6 +362,7 @@ static void on_term(void *ctx, int signo)
 		return;
 	log_os("quorum", LOG_OS_INFO, "draining", NULL, NULL);
 	serve_drain(d->serve);
+	zk_main_drain(arg_zk);
 	d->drain = (struct loop_timer){ .fire = on_drain, .user = d };
 	d->loop->calls->timer_set(d->loop, &d->drain, DRAIN_US);
 }
@@ -374,6 +395,19 @@ static void on_metrics(void *ctx, struct buf *b)
 	metric(b, "log_syncs_total", "counter", st.syncs);
 	metric(b, "snapshots_total", "counter", st.snapshots);
 	metric(b, "torn_bytes_at_start", "gauge", st.torn_bytes);
+	if (zk_main_front(arg_zk)) {
+		struct zk_stats z;
+
+		zk_stats(zk_main_front(arg_zk), &z);
+		metric(b, "zookeeper_connections", "gauge", z.connections);
+		metric(b, "zookeeper_outstanding_requests", "gauge", z.outstanding);
+		metric(b, "zookeeper_watches", "gauge", z.watches);
+		metric(b, "zookeeper_requests_total", "counter", z.received);
+		metric(b, "zookeeper_answers_total", "counter", z.sent);
+		metric(b, "zookeeper_rejected_connections_total", "counter", z.rejected);
+		metric(b, "zookeeper_failed_authentications_total", "counter", z.auth_failed);
+		metric(b, "zookeeper_throttled_requests_total", "counter", z.throttled);
+	}
 }
 
 static int open_node(struct daemon *d, const struct settings *s, struct net *net, char *cluster_id, char *why)
@@ -407,12 +441,16 @@ static int run(const struct settings *s, char *why)
 	int peer_fd = -1;
 
 	d.loop = loop_os_port(d.os_loop);
-	int fd = net_os_listen(arg_set.listen, why, WHY);	/* first: also keeps a second process out */
+	/* First: also keeps a second process out. */
+	int fd = arg_set.listen[0] ? net_os_listen(arg_set.listen, why, WHY) : 0;
 	if (fd < 0)
 		return fd;
 	if (arg_set.peer_listen[0] && (peer_fd = net_os_listen(arg_set.peer_listen, why, WHY)) < 0)
 		return peer_fd;
-	int err = open_node(&d, s, net, cluster_id, why);
+	int err = zk_main_listen(arg_zk, why);
+	if (err)
+		return err;
+	err = open_node(&d, s, net, cluster_id, why);
 	if (err)
 		return err;
 	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };
@@ -422,12 +460,16 @@ static int run(const struct settings *s, char *why)
 		snprintf(why, WHY, "metrics: %.200s cannot be used", arg_set.metrics);
 		return E_BAD;
 	}
+	err = zk_main_serve(arg_zk, d.os_loop, d.node, arg_set.data_dir, why);
+	if (err)
+		return err;
 	node_stats(d.node, &st);
 	snprintf(text, sizeof text, "cluster=%s node=%s listen=%s term=%llu torn_bytes=%llu",
 		 cluster_id[0] ? cluster_id : "unknown", arg_set.node_id, arg_set.listen, (unsigned long long)st.term,
 		 (unsigned long long)st.torn_bytes);
 	log_os("quorum", LOG_OS_INFO, "started", text, NULL);
-	net_os_accept(d.os_loop, fd, on_accept, &d);
+	if (arg_set.listen[0])
+		net_os_accept(d.os_loop, fd, on_accept, &d);
 	if (peer_fd >= 0)
 		net_os_accept(d.os_loop, peer_fd, on_accept_peer, &d);
 	loop_os_signal(d.os_loop, SIGTERM, on_term, &d);
@@ -469,6 +511,8 @@ int main(int argc, char **argv)
 	char why[WHY] = "";
 	bool only_check = false;
 	static struct settings settings;
+
+	arg_zk = zk_main_new();
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return usage(stdout);

@@ -325,7 +325,7 @@ static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 	if (session != 0) {
 		struct coord_session *x = coord_session(node_coord(s->node), session);
 
-		if (!x || x->soft.closing || !same(x->password, password.p)) {
+		if (!x || x->client || x->soft.closing || !same(x->password, password.p)) {
 			refuse(c, QF_HELLO, id, E_NOENT);
 			return;
 		}

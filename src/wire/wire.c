@@ -34,7 +34,7 @@ static void set_default(const struct wire_field *f, uint8_t *obj)
 	case WIRE_UINT32: case WIRE_INT64:
 		wire_set_number(f, m, f->def);
 		break;
-	case WIRE_STRING:
+	case WIRE_STRING: case WIRE_USTRING:
 		*(struct str *)(void *)m = f->flags & WIRE_NULL_DEFAULT ? STR_NULL : STR("");
 		break;
 	case WIRE_BYTES: case WIRE_RECORDS:
@@ -75,7 +75,7 @@ bool wire_is_default(const struct wire_field *f, const uint8_t *obj)
 		return memcmp(m, &(double){ 0 }, sizeof(double)) == 0;
 	case WIRE_UUID:
 		return uuid_is_zero((const void *)m);
-	case WIRE_STRING:
+	case WIRE_STRING: case WIRE_USTRING:
 		return ((const struct str *)(const void *)m)->len == empty;
 	case WIRE_BYTES: case WIRE_RECORDS:
 		return ((const struct bytes *)(const void *)m)->len == empty;
@@ -170,10 +170,11 @@ static inline int get_len(struct cursor *c, bool compact, bool small, int32_t *r
 	return *ret >= -1 ? OK : E_BAD;
 }
 
-static int get_view(struct cursor *c, bool string, bool compact, bool nullable, uint8_t *m)
+static int get_view(struct cursor *c, unsigned kind, bool compact, bool nullable, uint8_t *m)
 {
 	int32_t len;
 	const uint8_t *p = NULL;
+	bool string = kind == WIRE_STRING;
 	int err = get_len(c, compact, string, &len);
 
 	if (err != OK)
@@ -182,7 +183,7 @@ static int get_view(struct cursor *c, bool string, bool compact, bool nullable, 
 		return E_BAD;
 	if (len >= 0 && (p = cursor_take(c, (size_t)len)) == NULL)
 		return E_SHORT;
-	if (string)
+	if (string || kind == WIRE_USTRING)
 		*(struct str *)(void *)m = (struct str){ (const char *)p, len };
 	else
 		*(struct bytes *)(void *)m = (struct bytes){ p, len };
@@ -194,7 +195,7 @@ static size_t elem_size(const struct wire_field *f)
 	static const uint8_t sizes[] = {
 		[WIRE_BOOL] = sizeof(bool), [WIRE_INT8] = 1, [WIRE_INT16] = 2, [WIRE_UINT16] = 2,
 		[WIRE_INT32] = 4, [WIRE_UINT32] = 4, [WIRE_INT64] = 8, [WIRE_FLOAT64] = 8,
-		[WIRE_UUID] = 16, [WIRE_STRING] = sizeof(struct str),
+		[WIRE_UUID] = 16, [WIRE_STRING] = sizeof(struct str), [WIRE_USTRING] = sizeof(struct str),
 		[WIRE_BYTES] = sizeof(struct bytes), [WIRE_RECORDS] = sizeof(struct bytes),
 	};
 
@@ -225,7 +226,7 @@ static int get_elem(struct reader *r, const struct wire_field *f, bool compact, 
 	if (f->kind < WIRE_STRING)
 		return get_scalar(&r->c, f->kind, m);
 	if (f->kind < WIRE_STRUCT)
-		return get_view(&r->c, f->kind == WIRE_STRING, compact, nullable, m);
+		return get_view(&r->c, f->kind, compact, nullable, m);
 	return get_struct(r, f->sub, m);
 }
 
@@ -250,7 +251,7 @@ static int get_array(struct reader *r, const struct wire_field *f, bool compact,
 		return E_LIMIT;
 	memcpy(obj + f->at, &m, sizeof m);
 	for (; n > 0; n--, m += size)
-		if ((err = get_elem(r, f, compact, false, m)) != OK)
+		if ((err = get_elem(r, f, compact, f->kind == WIRE_USTRING, m)) != OK)
 			return err;
 	return OK;
 }
@@ -479,11 +480,11 @@ static void put_view(struct writer *w, unsigned kind, bool compact, bool nullabl
 {
 	struct bytes b;
 
-	if (kind == WIRE_STRING) {
+	if (kind == WIRE_STRING || kind == WIRE_USTRING) {
 		const struct str *s = (const void *)m;
 
 		b = (struct bytes){ (const uint8_t *)s->p, s->len };
-		if (b.len > WIRE_STRING_MAX)
+		if (kind == WIRE_STRING && b.len > WIRE_STRING_MAX)
 			fail(w, E_LIMIT);
 	} else
 		b = *(const struct bytes *)(const void *)m;
@@ -526,7 +527,7 @@ static void put_field(struct writer *w, const struct wire_field *f, bool flexibl
 		put_len(w, n, compact, false);
 		m = wire_pointer(m);
 		for (; n > 0; n--, m += size)
-			put_elem(w, f, compact, false, m);
+			put_elem(w, f, compact, f->kind == WIRE_USTRING, m);
 	} else if (f->kind == WIRE_STRUCT && f->flags & WIRE_NULLABLE) {
 		m = wire_pointer(m);
 		if (nullable)

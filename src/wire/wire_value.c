@@ -106,7 +106,7 @@ static void print_elem(const struct wire_field *f, int version, const uint8_t *m
 		uuid_text((const void *)m, id);
 		text(b, id);
 		break;
-	case WIRE_STRING:
+	case WIRE_STRING: case WIRE_USTRING:
 		print_string(b, (const void *)m);
 		break;
 	case WIRE_BYTES: case WIRE_RECORDS:
@@ -221,9 +221,9 @@ static int random_view(struct maker *k, const struct wire_field *f, bool nullabl
 			return E_LIMIT;
 	}
 	for (int32_t i = 0; i < len; i++)
-		p[i] = f->kind == WIRE_STRING ? (uint8_t)('a' + rng_below(k->r, 26)) :
+		p[i] = f->kind <= WIRE_USTRING ? (uint8_t)('a' + rng_below(k->r, 26)) :
 						(uint8_t)rng_next(k->r);
-	if (f->kind == WIRE_STRING)
+	if (f->kind <= WIRE_USTRING)
 		*(struct str *)(void *)m = (struct str){ (const char *)p, len };
 	else
 		*(struct bytes *)(void *)m = (struct bytes){ p, len };
@@ -252,7 +252,7 @@ static int random_elem(struct maker *k, const struct wire_field *f, bool nullabl
 			memcpy(m + 8 * i, &v, sizeof v);
 		}
 		return OK;
-	case WIRE_STRING: case WIRE_BYTES: case WIRE_RECORDS:
+	case WIRE_STRING: case WIRE_USTRING: case WIRE_BYTES: case WIRE_RECORDS:
 		return random_view(k, f, nullable, m);
 	case WIRE_STRUCT:
 		return random_struct(k, f->sub, m);
@@ -275,7 +275,7 @@ static int random_array(struct maker *k, const struct wire_field *f, bool nullab
 		return E_LIMIT;
 	memcpy(obj + f->at, &m, sizeof m);
 	for (int err = OK; n > 0; n--, m += size)
-		if ((err = random_elem(k, f, false, m)) != OK)
+		if ((err = random_elem(k, f, f->kind == WIRE_USTRING, m)) != OK)
 			return err;
 	return OK;
 }
@@ -327,7 +327,7 @@ static bool equal_elem(const struct wire_field *f, const uint8_t *a, const uint8
 		return wire_number(f, a) == wire_number(f, b);
 	case WIRE_FLOAT64: case WIRE_UUID:
 		return memcmp(a, b, wire_elem_size(f)) == 0;
-	case WIRE_STRING:
+	case WIRE_STRING: case WIRE_USTRING:
 		return str_eq(*(const struct str *)(const void *)a, *(const struct str *)(const void *)b);
 	case WIRE_BYTES: case WIRE_RECORDS:
 		return x->len == y->len && (x->len <= 0 || memcmp(x->p, y->p, (size_t)x->len) == 0);

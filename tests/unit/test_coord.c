@@ -36,9 +36,10 @@ static struct coord_result multi(struct coord *c, int64_t session, const struct 
 
 static struct coord_op op(enum coord_op_kind k, const char *path, const char *value, int32_t version, unsigned flags)
 {
-	return (struct coord_op){ k, flags, str_of(path),
-				  value ? (struct bytes){ (const uint8_t *)value, (int32_t)strlen(value) } : BYTES_NULL,
-				  version };
+	return (struct coord_op){
+		.kind = k, .flags = flags, .path = str_of(path), .version = version,
+		.value = value ? (struct bytes){ (const uint8_t *)value, (int32_t)strlen(value) } : BYTES_NULL,
+	};
 }
 
 static int one(struct coord *c, int64_t s, enum coord_op_kind k, const char *path, const char *value, int32_t version)

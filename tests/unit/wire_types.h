@@ -7,13 +7,17 @@
 #include "wire/kafka_gen.h"
 #include "wire/record_gen.h"
 #include "wire/wire.h"
+#include "wire/zk_gen.h"
 
 static inline const struct wire_type *wire_types(int i)
 {
 	if (i < kafka_types_n)
 		return kafka_types[i];
 	i -= kafka_types_n;
-	return i < record_types_n ? record_types[i] : NULL;
+	if (i < record_types_n)
+		return record_types[i];
+	i -= record_types_n;
+	return i < zk_types_n ? zk_types[i] : NULL;
 }
 
 static inline const struct wire_type *wire_type_named(const char *name)

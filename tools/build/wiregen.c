@@ -26,7 +26,7 @@
 #define STRUCT_FIELDS_MAX 200	/* field numbers are bytes */
 
 enum kind { K_BOOL, K_INT8, K_INT16, K_UINT16, K_INT32, K_UINT32, K_INT64, K_FLOAT64, K_UUID,
-	    K_STRING, K_BYTES, K_RECORDS, K_STRUCT };
+	    K_STRING, K_USTRING, K_BYTES, K_RECORDS, K_STRUCT };
 
 static const struct kind_row {
 	const char *name, *ctype, *tag;
@@ -43,6 +43,7 @@ static const struct kind_row {
 	[K_FLOAT64] = { "float64", "double ", "WIRE_FLOAT64", 8, 8, 0, 0 },
 	[K_UUID] = { "uuid", "struct uuid ", "WIRE_UUID", 16, 16, 0, 0 },
 	[K_STRING] = { "string", "struct str ", "WIRE_STRING", 2, 1, 0, 0 },
+	[K_USTRING] = { "ustring", "struct str ", "WIRE_USTRING", 4, 4, 0, 0 },
 	[K_BYTES] = { "bytes", "struct bytes ", "WIRE_BYTES", 4, 1, 0, 0 },
 	[K_RECORDS] = { "records", "struct bytes ", "WIRE_RECORDS", 4, 1, 0, 0 },
 	[K_STRUCT] = { "", "", "WIRE_STRUCT", 0, 0, 0, 0 },
