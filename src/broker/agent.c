@@ -142,6 +142,10 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 	rc = env->table_open(env, &id, cluster != NULL);
 	if (rc == E_AGAIN)
 		return false;		/* made when the quorum says that the folder is its cluster's */
+	if (rc == E_DAMAGED) {
+		fail(a, SUPER_FAILED, "cannot attach the partition table", err_text(rc), NULL);
+		return false;
+	}
 	if (rc != OK) {
 		fail(a, SUPER_DENIED, "cannot open the partition table", err_text(rc), env->run_dir);
 		return false;
@@ -599,11 +603,10 @@ int agent_start(struct role_env *env)
 	a->tick.user = a->soon.user = a->reopen.user = a;
 	env->loop->calls->turn_hook(env->loop, turn, a);
 	open_storage(a, NULL);
-	if (a->failed)
-		return E_FOREIGN;
-	quorum_open(a);
+	if (!a->failed)
+		quorum_open(a);
 	timer(a, &a->tick, 0);
-	return a->failed ? E_BAD : OK;
+	return OK;			/* fail() has stopped the loop and said why */
 }
 
 void agent_wake(struct role_env *env)
@@ -632,7 +635,10 @@ void agent_drain(struct role_env *env)
 {
 	struct agent *a = env->role;
 
-	if (a->q) {
+	if (a->q && atomic_load(bell_word(env->bells, BELL_DRAINING)) == 0) {
+		q_detach(a->q);		/* this process alone ends: the next one takes the session over */
+		a->q = NULL;
+	} else if (a->q) {
 		q_close(a->q);		/* the session ends: the others know at once */
 		a->q = NULL;
 		session_save(a, true);

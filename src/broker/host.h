@@ -23,7 +23,9 @@
 #define FD_HAND (FD_HOLD + 1)
 #define FD_LOCK (FD_HOLD + 2)		/* of the log directory */
 #define FD_RUN_LOCK (FD_HOLD + 3)
-#define FD_HELD (FD_HOLD + 4)
+#define FD_TABLE (FD_HOLD + 4)		/* partition table and shared pages, where there is no tmpfs */
+#define FD_PAGES (FD_HOLD + 5)
+#define FD_HELD (FD_HOLD + 6)
 #define FD_LAST (FD_HELD + HOST_HELD_MAX - 1)
 
 /* Letters on the pair. */
@@ -35,6 +37,7 @@ struct host {
 	char run_dir[256], log_dir[256];
 	char settings[300];		/* the settings in force, for children: <run_dir>/settings */
 	char table[300], pages[300];	/* paths of the shared memory */
+	bool no_tmpfs;			/* it is no file in run_dir, but descriptors of the supervisor */
 	struct part_limits limits;
 	int workers, groups;
 	struct conf_listener listeners[CONF_LISTENERS_MAX];

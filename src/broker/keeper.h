@@ -30,6 +30,8 @@ struct keeper {
 /* Locks the log directory, opens listeners and doorbells, makes the shared pages, writes the settings
  * for children. What is wrong was logged. */
 int keeper_open(struct keeper *k) MUST_CHECK;
+/* No child lives: throws the partition table and the images away. */
+void keeper_wipe(struct keeper *k);
 /* After a clean end nothing in the run directory is of use: its memory is given back. */
 void keeper_leave(struct keeper *k);
 

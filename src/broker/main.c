@@ -61,13 +61,19 @@ static int find_dirs(struct host *h, char *err)
 	memcpy(h->log_dir, real, strlen(real) + 1);
 	choose_run_dir(h);
 	snprintf(h->settings, sizeof h->settings, "%s/settings", h->run_dir);
-	snprintf(h->table, sizeof h->table, "%s/table", h->run_dir);
-	snprintf(h->pages, sizeof h->pages, "%s/pages", h->run_dir);
 	made = shm_mkdir(h->run_dir);
 	if (made != OK) {
 		snprintf(err, CONF_ERR_BYTES, "cannot make the run directory %s: %s; see run.dir", h->run_dir,
 			 strerror(errno));
 		return E_PERM;
+	}
+	h->no_tmpfs = !shm_is_tmpfs(h->run_dir);
+	if (h->no_tmpfs) {
+		snprintf(h->table, sizeof h->table, "/proc/self/fd/%d", FD_TABLE);
+		snprintf(h->pages, sizeof h->pages, "/proc/self/fd/%d", FD_PAGES);
+	} else {
+		snprintf(h->table, sizeof h->table, "%s/table", h->run_dir);
+		snprintf(h->pages, sizeof h->pages, "%s/pages", h->run_dir);
 	}
 	return OK;
 }

@@ -117,30 +117,40 @@ static void sweep_images(const char *run_dir)
 		closedir(d);
 }
 
-/* A broker that was killed left its pages: what counts deaths goes on. False: none did. */
-static bool inherit(struct keeper *k)
+/* A broker that was killed left its pages: what counts deaths goes on. */
+static void inherit(struct keeper *k)
 {
 	static const enum bell_word words[] = { BELL_RESTARTS, BELL_RESETS, BELL_HANGS };
 	size_t bytes = bell_bytes(k->h->limits.parts), got;
 	const void *old;
-	bool ok = shm_map_ro(k->h->pages, &old, &got) == OK;
 
-	if (!ok)
-		return false;
+	atomic_fetch_add(bell_word(k->bells, (enum bell_word)(BELL_RESTARTS_ROLE + SUPER_SELF)), 1);
+	log_os("supervisor", LOG_OS_WARN, "the broker was killed before; its shared memory is taken over", NULL, NULL);
+	if (k->h->no_tmpfs || shm_map_ro(k->h->pages, &old, &got) != OK)
+		return;
 	if (bell_valid(old, got) && got == bytes) {
 		struct bells *b = bell_attach((void *)(uintptr_t)old, got, PROC_SUPERVISOR, &k->port);
 
 		for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
 			atomic_store(bell_word(k->bells, words[i]), atomic_load(bell_word(b, words[i])));
 		for (int r = 0; r < SUPER_ROLES; r++)
-			atomic_store(bell_word(k->bells, (enum bell_word)(BELL_RESTARTS_ROLE + r)),
-				     atomic_load(bell_word(b, (enum bell_word)(BELL_RESTARTS_ROLE + r))));
+			atomic_fetch_add(bell_word(k->bells, (enum bell_word)(BELL_RESTARTS_ROLE + r)),
+					 atomic_load(bell_word(b, (enum bell_word)(BELL_RESTARTS_ROLE + r))));
 		mem_free(b);
 	}
 	shm_unmap(old, got);
-	atomic_fetch_add(bell_word(k->bells, (enum bell_word)(BELL_RESTARTS_ROLE + SUPER_SELF)), 1);
-	log_os("supervisor", LOG_OS_WARN, "the broker was killed before; its shared memory is taken over", NULL, NULL);
-	return true;
+}
+
+/* Where run.dir is not on a tmpfs: memory that lives as long as this process. */
+static int open_memory(struct host *h)
+{
+	int table = shm_memory("moldau-table"), pages = shm_memory("moldau-pages");
+
+	if (table < 0 || pages < 0 || proc_place(table, FD_TABLE) != OK || proc_place(pages, FD_PAGES) != OK)
+		return fail(E_LIMIT, "no memory for the partition table", strerror(errno), NULL);
+	log_os("supervisor", LOG_OS_WARN, "run.dir is not on a tmpfs: the supervisor holds the partition table",
+	       h->run_dir, "A kill of the supervisor loses it, and logs are scanned then. Set run.dir to a tmpfs.");
+	return OK;
 }
 
 /* Made beside the old ones, so that nothing is lost when this process dies meanwhile. */
@@ -151,8 +161,9 @@ static int open_pages(struct keeper *k)
 	void *mem;
 	int fd;
 
-	snprintf(path, sizeof path, "%s.new", k->h->pages);
-	unlink(path);
+	snprintf(path, sizeof path, "%.290s%s", k->h->pages, k->h->no_tmpfs ? "" : ".new");
+	if (!k->h->no_tmpfs)
+		unlink(path);
 	int err = shm_map(path, bytes, true, &mem, &fd);
 	if (err == OK)
 		err = shm_grow(fd, 0, bytes);
@@ -162,14 +173,16 @@ static int open_pages(struct keeper *k)
 	close(fd);
 	bell_format(mem, bytes, k->h->limits.parts);
 	k->bells = bell_attach(mem, bytes, PROC_SUPERVISOR, &k->port);
-	k->killed = inherit(k);
 	if (k->killed) {
+		inherit(k);
 		/* Its session ends with it: the quorum saw the liveness connection close. */
 		snprintf(path, sizeof path, "%.280s/agent.session", k->h->run_dir);
 		unlink(path);
 		sweep_images(k->h->run_dir);
 	}
-	snprintf(path, sizeof path, "%s.new", k->h->pages);
+	if (k->h->no_tmpfs)
+		return OK;
+	snprintf(path, sizeof path, "%.290s.new", k->h->pages);
 	return rename(path, k->h->pages) == 0 ? OK : fail(E_IO, "cannot make the shared pages", strerror(errno), NULL);
 }
 
@@ -200,10 +213,11 @@ int keeper_open(struct keeper *k)
 		err = lock(k->h->run_dir, "lock", FD_RUN_LOCK, "run.dir");
 	if (err != OK)
 		return err;
-	if (!shm_is_tmpfs(k->h->run_dir))
-		log_os("supervisor", LOG_OS_WARN, "the run directory is not on a tmpfs", k->h->run_dir,
-		       "Set run.dir to a folder on a tmpfs: the partition table is written there all the time.");
-	err = open_pages(k);
+	k->killed = access(k->h->settings, F_OK) == 0;	/* a broker that ends by itself takes them away */
+	if (k->h->no_tmpfs)
+		err = open_memory(k->h);
+	if (err == OK)
+		err = open_pages(k);
 	if (err == OK)
 		err = open_sockets(k->h, k->killed);
 	if (err == OK)
@@ -221,6 +235,16 @@ int keeper_open(struct keeper *k)
 	if (err != OK && !k->killed)
 		keeper_leave(k);
 	return err;
+}
+
+void keeper_wipe(struct keeper *k)
+{
+	(void)shm_clear(k->h->table);
+	sweep_images(k->h->run_dir);
+	atomic_store(bell_word(k->bells, BELL_TABLE_GEN), 0);
+	atomic_store(bell_word(k->bells, BELL_IMAGE_GEN), 0);	/* images name slots of the old table */
+	atomic_fetch_add(bell_word(k->bells, BELL_RESETS), 1);
+	log_os("supervisor", LOG_OS_WARN, "the partition table is made anew", NULL, NULL);
 }
 
 void keeper_leave(struct keeper *k)

@@ -115,6 +115,14 @@ static void env_hold(struct role_env *env, int fd)
 		close(fd);
 }
 
+static void env_reset(struct role_env *env, const char *why)
+{
+	if (atomic_exchange(bell_word(env->bells, BELL_RESET), 1) != 0)
+		return;
+	env_log(env, LOG_OS_ERROR, "the partition table cannot be trusted any more", why,
+		"All processes are restarted and it is made anew from the logs; check this machine's memory.");
+}
+
 /* ---- images ---- */
 
 static void image_path(struct runner *r, uint64_t gen, char *ret, size_t cap)
@@ -211,7 +219,9 @@ static int table_make(struct runner *r, struct part_id *id, const char *path)
 
 	if (err != OK)
 		return err;
-	unlink(path);
+	err = shm_clear(path);
+	if (err != OK)
+		return err;
 	meta.table_generation++;
 	id->generation = meta.table_generation;
 	err = log_dir_meta_write(r->env.disk, r->h->log_dir, &meta);
@@ -250,6 +260,10 @@ static int table_open(struct role_env *env, const struct part_id *id, bool make)
 	int err = table_map(r, &mem);
 	if (err == OK)
 		err = table_attach(r, &want, mem);
+	if (err != OK && atomic_load(bell_word(env->bells, BELL_TABLE_GEN)) != 0) {
+		env_reset(env, err_text(err));	/* the others still work on what we cannot read */
+		return E_DAMAGED;
+	}
 	if (err != OK && !make)
 		return E_AGAIN;
 	if (err != OK) {
@@ -460,6 +474,8 @@ static void poll_table(struct loop_timer *t)
 	bell_beat(r->env.bells, r->env.clock->mono_us(r->env.clock) / 1000);
 	if (atomic_load(bell_word(r->env.bells, BELL_TABLE_GEN)) != 0)
 		err = table_follow(r);
+	if (err == E_DAMAGED || err == E_VERSION || err == E_FOREIGN || err == E_RANGE)
+		env_reset(&r->env, err_text(err));
 	if (err == OK)
 		begin(r);
 	else
@@ -547,6 +563,7 @@ static void fill_env(struct runner *r, int idx)
 	env->image_publish = image_publish;
 	env->table_open = table_open;
 	env->hold = env_hold;
+	env->reset = env_reset;
 	env->log = env_log;
 	env->ready = env_ready;
 }

@@ -44,7 +44,7 @@ static uint64_t now_ms(void)
 /* What a child of this role has to do with; all others are closed in it. */
 static bool needs(const struct super_child *c, int fd)
 {
-	if (fd >= FD_EVENT && fd < FD_EVENT + PROC_N)
+	if ((fd >= FD_EVENT && fd < FD_EVENT + PROC_N) || fd == FD_TABLE || fd == FD_PAGES)
 		return true;
 	switch (c->role) {
 	case SUPER_AGENT:
@@ -144,7 +144,10 @@ static void act(struct keeper *k)
 			ring_all(k);
 			break;
 		case SUPER_WIPE:
+			keeper_wipe(k);
+			break;
 		case SUPER_ROLLED:
+			log_os("supervisor", LOG_OS_INFO, "every process was replaced", NULL, NULL);
 			break;
 		case SUPER_EXIT:
 			k->end = true;
@@ -164,6 +167,8 @@ static void ended(struct keeper *k, int i, int status)
 	k->pid[i] = 0;
 	atomic_store(&bell_load(k->bells, c->proc)->conns, 0);
 	super_exited(&k->policy, i, now_ms(), WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
+	if (k->policy.draining)
+		atomic_store(bell_word(k->bells, BELL_DRAINING), 1);
 	if (k->policy.restarts[c->role] != before) {
 		log_os("supervisor", LOG_OS_WARN, "a process ended and is replaced", what, NULL);
 		atomic_fetch_add(bell_word(k->bells, BELL_RESTARTS), 1);
@@ -244,6 +249,7 @@ static void take_signals(struct keeper *k)
 			if (k->policy.draining)
 				break;
 			proc_notify("STOPPING=1");
+			atomic_store(bell_word(k->bells, BELL_DRAINING), 1);
 			super_term(&k->policy, now_ms());
 			act(k);
 			break;
@@ -288,6 +294,10 @@ static void tick(struct keeper *k)
 	}
 	super_tick(&k->policy, now, seen);
 	act(k);
+	if (atomic_exchange(bell_word(k->bells, BELL_RESET), 0) != 0) {
+		super_reset(&k->policy, now);
+		act(k);
+	}
 	keeper_tick_reload(k, now);
 	if (all && !k->served) {
 		k->served = true;

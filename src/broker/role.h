@@ -51,11 +51,14 @@ struct role_env {
 	/* Agent: publishes a block as the next generation and nudges everyone. */
 	int (*image_publish)(struct role_env *env, const void *block, size_t bytes);
 	/* Agent: attaches the table, or makes it (`make`) when none can be trusted; fills env->table.
-	 * E_AGAIN: there is none and it was not to be made. */
+	 * E_AGAIN: there is none and it was not to be made. E_DAMAGED: others use it, a reset is asked for. */
 	int (*table_open)(struct role_env *env, const struct part_id *id, bool make);
 	/* One line to the log: level, message, detail, hint (the last two may be NULL). */
 	void (*log)(struct role_env *env, int level, const char *msg, const char *detail,
 		    const char *hint);
+	/* The partition table cannot be trusted any more: the supervisor ends every process that uses it, and
+	 * it is made anew from the files. Logged once. */
+	void (*reset)(struct role_env *env, const char *why);
 	/* Agent: the supervisor holds a copy of this descriptor too, which it takes over; -1: the last one is
 	 * in use, let go of those before. */
 	void (*hold)(struct role_env *env, int fd);

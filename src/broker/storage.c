@@ -29,6 +29,8 @@
 #define BEHIND_SHARE 16			/* of the machine's memory may be written and not synced ... */
 #define BEHIND_MIN ((uint64_t)64 << 20)	/* ... within these bounds */
 #define BEHIND_MAX ((uint64_t)1 << 30)
+#define WATCH_US 60000000u		/* damage and repairs are counted over this time */
+#define DAMAGED_MAX 16u			/* records that fail their checks in it: memory is being overwritten */
 #define FULL_BYTES (1u << 20)		/* less free than this: appends are refused or soon will be */
 
 struct job {				/* one partition's sync in flight */
@@ -61,6 +63,8 @@ struct storage {
 	bool full;			/* the disk; it was logged */
 	bool unsettled;			/* a slot is being opened or deleted: look again soon */
 	uint64_t ticks, retention_ticks;
+	struct part_counts watched;	/* at the start of the time over which damage is counted */
+	uint64_t watched_us;
 	struct loop_timer tick, look;
 	bool looking;			/* look is armed */
 	uint32_t *active;		/* slots */
@@ -477,6 +481,34 @@ static void look_at_space(struct storage *st)
 	st->full = full;
 }
 
+/* Some damage is mended record by record; when there is too much of it, nothing in the table is believed. */
+static void look_at_table(struct storage *st)
+{
+	struct role_env *env = st->env;
+	uint64_t now = env->clock->mono_us(env->clock);
+	struct part_counts c;
+	char line[200];
+
+	if (part_table_check(env->table) != OK) {
+		env->reset(env, "its header was overwritten");
+		return;
+	}
+	part_counts(env->table, &c);
+	if (st->watched_us == 0 || now - st->watched_us > WATCH_US) {
+		st->watched = c;
+		st->watched_us = now;
+		return;
+	}
+	uint64_t repairs = c.lock_repairs - st->watched.lock_repairs, damaged = c.rebuilt - st->watched.rebuilt;
+	uint64_t lost = c.lost_locks - st->watched.lost_locks;
+
+	if (repairs <= (uint64_t)conf_int(env->conf, "table.repairs.max") && damaged <= DAMAGED_MAX && lost == 0)
+		return;
+	snprintf(line, sizeof line, "within a minute repairs=%llu damaged_records=%llu lost_locks=%llu",
+		 (unsigned long long)repairs, (unsigned long long)damaged, (unsigned long long)lost);
+	env->reset(env, line);
+}
+
 static void tick(struct loop_timer *timer)
 {
 	struct storage *st = timer->user;
@@ -487,6 +519,7 @@ static void tick(struct loop_timer *timer)
 	if (st->unsettled || st->ticks % CHECKPOINT_TICKS == 0)
 		look_at_all(st);
 	part_files_trim(env->table);
+	look_at_table(st);
 	look_at_space(st);
 	if (++st->ticks % CHECKPOINT_TICKS == 0) {
 		int err = part_checkpoint(env->table, false);
@@ -515,9 +548,11 @@ static int turn(void *ctx)
 	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
 	if (!st->draining || !idle(st))
 		return 0;
-	int err = part_checkpoint(env->table, true);
+	/* Clean only if nobody appends behind our back: when the whole broker stops, not this process alone. */
+	bool last = atomic_load(bell_word(env->bells, BELL_DRAINING)) != 0;
+	int err = part_checkpoint(env->table, last);
 
-	if (err == OK)
+	if (err == OK && last)
 		atomic_store(bell_word(env->bells, BELL_CLEAN), 1);
 	env->loop->calls->stop(env->loop, err == OK ? 0 : 1);
 	return 0;

@@ -58,6 +58,18 @@ int shm_map(const char *path, size_t bytes, bool create, void **ret_mem, int *re
 	return OK;
 }
 
+int shm_memory(const char *name)
+{
+	return memfd_create(name, MFD_CLOEXEC);
+}
+
+int shm_clear(const char *path)
+{
+	bool memory = strncmp(path, "/proc/", 6) == 0;
+
+	return (memory ? truncate(path, 0) : unlink(path)) == 0 || errno == ENOENT ? OK : os_err(errno);
+}
+
 int shm_grow(int fd, uint64_t off, uint64_t len)
 {
 	return posix_fallocate(fd, (off_t)off, (off_t)len) == 0 ? OK : E_NOSPC;

@@ -17,6 +17,11 @@ int shm_mkdir(const char *path);
 /* Maps a file of at least `bytes` shared and writable (made sparse when missing, grown when shorter).
  * E_NOENT: missing and !create. */
 int shm_map(const char *path, size_t bytes, bool create, void **ret_mem, int *ret_fd);
+/* Shared memory without a file, as a descriptor (closed on exec); "/proc/self/fd/N" is its path. < 0: none. */
+int shm_memory(const char *name);
+/* Empties what nobody maps any more: a file is removed, memory without a file cut to nothing. OK when it
+ * is not there. */
+int shm_clear(const char *path);
 /* Allocates [off, off + len) so that touching it cannot fail later; E_NOSPC. */
 int shm_grow(int fd, uint64_t off, uint64_t len);
 /* Whole small files, for images. */

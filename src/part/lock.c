@@ -250,8 +250,10 @@ int part_lock(struct part_table *t, uint32_t slot, struct part_record *r, struct
 		}
 		atomic_fetch_and(&r->busy, ~bit);
 	}
-	if (res == LOCK_LOST)
+	if (res == LOCK_LOST) {
+		part_tally(t, PC_LOST, 1);
 		return E_DAMAGED;
+	}
 	if (res == LOCK_OWNER_DIED) {
 		repair(t, slot, r, wake);
 		if (!mutant(REPAIR_NOT_CONSISTENT))

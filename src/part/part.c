@@ -90,6 +90,20 @@ static bool same_id(const struct part_id *a, const struct part_id *b)
 	       uuid_eq(&a->dir_id, &b->dir_id) && a->generation == b->generation;
 }
 
+static bool extents_ok(const struct part_header *h, const struct part_limits *lim)
+{
+	return atomic_load(&h->parts_end) <= atomic_load(&h->parts_grown) &&
+	       atomic_load(&h->parts_grown) <= lim->parts && atomic_load(&h->producers_grown) <= lim->producers;
+}
+
+int part_table_check(struct part_table *t)
+{
+	const struct part_header *h = t->h;
+
+	return h->magic == PART_MAGIC && h->layout == PART_LAYOUT && h->formatted == 1 && h->crc == header_crc(h) &&
+	       memcmp(&h->limits, &t->lim, sizeof t->lim) == 0 && extents_ok(h, &t->lim) ? OK : E_DAMAGED;
+}
+
 int part_table_attach(void *mem, const struct part_id *expect, unsigned self_proc, struct disk *disk,
 		      struct lock_port *lock, const char *log_dir, part_grow_fn *grow,
 		      void *grow_ctx, struct part_table **ret)
@@ -106,9 +120,7 @@ int part_table_attach(void *mem, const struct part_id *expect, unsigned self_pro
 		return E_DAMAGED;
 	if (!same_id(&h->id, expect))
 		return E_FOREIGN;
-	if (atomic_load(&h->parts_end) > atomic_load(&h->parts_grown) ||
-	    atomic_load(&h->parts_grown) > h->limits.parts ||
-	    atomic_load(&h->producers_grown) > h->limits.producers)
+	if (!extents_ok(h, &h->limits))
 		return E_DAMAGED;
 	struct part_table *t = mem_alloc(sizeof *t);
 	t->mem = mem;
@@ -398,6 +410,6 @@ void part_counts(struct part_table *t, struct part_counts *ret)
 		.dropped_versions = sum[PC_DROPPED], .dedups = sum[PC_DEDUPS],
 		.appends = sum[PC_APPENDS], .append_bytes = sum[PC_BYTES], .rebuilt = sum[PC_REBUILT],
 		.long_files = sum[PC_LONG], .producers_evicted = sum[PC_EVICTED], .busy = sum[PC_BUSY],
-		.recovered = sum[PC_RECOVERED], .scanned_files = sum[PC_SCANNED_FILES],
+		.lost_locks = sum[PC_LOST], .recovered = sum[PC_RECOVERED], .scanned_files = sum[PC_SCANNED_FILES],
 		.scanned_bytes = sum[PC_SCANNED_BYTES] };
 }

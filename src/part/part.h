@@ -54,6 +54,8 @@ int part_table_limits(const void *mem, size_t bytes, struct part_limits *ret) MU
 int part_table_attach(void *mem, const struct part_id *expect, unsigned self_proc, struct disk *disk,
 		      struct lock_port *lock, const char *log_dir, part_grow_fn *grow,
 		      void *grow_ctx, struct part_table **ret) MUST_CHECK;
+/* E_DAMAGED: the header is not what it was when the table was attached. */
+int part_table_check(struct part_table *t) MUST_CHECK;
 void part_table_free(struct part_table *t);
 /* fn is called every few batches that a recovery reads, so that its process can show that it lives. */
 void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx);
@@ -325,6 +327,7 @@ struct part_counts {			/* sums over the table since it was made */
 	uint64_t long_files;		/* files longer than committed without a death: must stay 0 */
 	uint64_t producers_evicted;	/* live producers pushed out because the slab was full */
 	uint64_t busy;			/* lock was taken, request parked */
+	uint64_t lost_locks;		/* seen for good: only a new table helps */
 	uint64_t recovered;		/* replicas made from their files */
 	uint64_t scanned_files, scanned_bytes;	/* of segments, by that */
 };

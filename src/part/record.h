@@ -222,7 +222,7 @@ _Static_assert(sizeof(struct part_header) <= 4096, "one page");
 
 enum part_count {
 	PC_REPAIRS, PC_TORN, PC_DROPPED, PC_DEDUPS, PC_APPENDS, PC_BYTES, PC_REBUILT, PC_LONG,
-	PC_EVICTED, PC_BUSY, PC_RECOVERED, PC_SCANNED_FILES, PC_SCANNED_BYTES, PC_N = 16
+	PC_EVICTED, PC_BUSY, PC_RECOVERED, PC_SCANNED_FILES, PC_SCANNED_BYTES, PC_LOST, PC_N = 16
 };
 struct part_count_line {		/* written by one process, relaxed; read by anybody */
 	_Atomic uint64_t n[PC_N];

@@ -399,3 +399,129 @@ def test_the_init_system_is_told(pair):
         pair.broker.terminate()
         until("STOPPING=1")
         assert pair.broker.wait(60) == 0
+
+
+# ---- the shared table cannot be trusted any more ----
+
+def write_records(pair, topic, partitions, n):
+    producer = pytest.importorskip("confluent_kafka").Producer({"bootstrap.servers": f"127.0.0.1:{pair.port}"})
+    failed = []
+    for i in range(n):
+        producer.produce(topic, str(i), partition=i % partitions, on_delivery=lambda e, m: e and failed.append(e))
+    assert producer.flush(60) == 0 and not failed
+
+
+def ends(pair, topic, partitions):
+    ck = pytest.importorskip("confluent_kafka")
+    c = ck.Consumer({"bootstrap.servers": f"127.0.0.1:{pair.port}", "group.id": "g"})
+    try:
+        return [c.get_watermark_offsets(ck.TopicPartition(topic, p), 10)[1] for p in range(partitions)]
+    except ck.KafkaException:		# not led yet
+        return None
+    finally:
+        c.close()
+
+
+def table_is_made_anew(pair, before):
+    wait_for("the table is made anew", lambda: pair.log().count("the partition table is made anew") > before, 20)
+    wait_for("clients are served", lambda: metadata(pair.port))
+
+
+@pytest.mark.parametrize("what", ["header", "records", "header-then-agent"])
+def test_a_damaged_table_is_made_anew_and_nothing_is_lost(pair, what):
+    pair.start()
+    pair.moldau("topics", "create", "t", "--partitions", "40")
+    write_records(pair, "t", 40, 400)
+    pids = pair.pids()
+    with open(f"{pair.run_dir}/table", "r+b") as f:
+        head = f.read(16)
+        if what == "records":
+            names, record = find_records(f), 1024
+            for i in range(40):
+                f.seek(names + i * record + 256)	# both state slots
+                f.write(b"\xff" * 256)
+        else:
+            f.seek(0)
+            f.write(b"\0" * 16)
+    if what == "header-then-agent":	# it must not make a new table beside the one that the others use
+        os.kill(pair.pids("agent")[0], signal.SIGKILL)
+    if what == "records":		# seen by whoever appends
+        try:
+            write_records_in_any_way(pair, "t", 40)
+        except Exception:
+            pass
+    table_is_made_anew(pair, 0)
+    wait_for("all is there", lambda: (lambda e: e and all(x >= 10 for x in e))(ends(pair, "t", 40)), 30)
+    write_records(pair, "t", 40, 40)
+    m = pair.metrics()
+    assert m["moldau_partition_table_resets_total"] == 1
+    assert m['moldau_process_restarts_total{role="worker"}'] == 0
+    assert not set(pids) & set(pair.pids()), "a process of the old table lives on"
+    assert head and pair.log().count("cannot be trusted any more") >= 1
+    # The next kill of the whole broker attaches the new table as it is.
+    pair.kill_broker()
+    pair.start_broker()
+    assert "recovered=0 scanned_segments=0" in pair.log(True)
+
+
+def find_records(f):
+    """Offset of the record area: the first page-aligned place behind the header with the table's magic."""
+    f.seek(0)
+    magic = f.read(4)
+    at = 4096
+    f.seek(0, 2)
+    end = f.tell()
+    while at < end:
+        f.seek(at)
+        hole = os.lseek(f.fileno(), at, os.SEEK_DATA)
+        at = max(at, hole // 4096 * 4096)
+        f.seek(at)
+        page = f.read(4096)
+        if magic in page[:1024]:
+            return at
+        at += 4096
+    raise AssertionError("no records")
+
+
+def write_records_in_any_way(pair, topic, partitions):
+    producer = pytest.importorskip("confluent_kafka").Producer({"bootstrap.servers": f"127.0.0.1:{pair.port}",
+                                                                 "message.timeout.ms": 3000})
+    for p in range(partitions):
+        producer.produce(topic, b"x", partition=p)
+    producer.flush(5)
+
+
+def not_tmpfs():
+    for d in (os.path.expanduser("~"), "/var/tmp", "/tmp"):
+        if os.access(d, os.W_OK) and subprocess.run(["stat", "-f", "-c", "%T", d], capture_output=True,
+                                                    text=True).stdout.strip() != "tmpfs":
+            return d
+    return None
+
+
+def test_without_a_tmpfs_the_table_is_kept_by_the_supervisor():
+    base = not_tmpfs()
+    if not base:
+        pytest.skip("every folder here is on a tmpfs")
+    pair = Pair()
+    shutil.rmtree(pair.run_dir)
+    pair.run_dir = tempfile.mkdtemp(prefix="m-", dir=base)
+    try:
+        pair.start()
+        assert "run.dir is not on a tmpfs" in pair.log()
+        assert not os.path.exists(f"{pair.run_dir}/table")
+        pair.moldau("topics", "create", "t", "--partitions", "4")
+        write_records(pair, "t", 4, 100)
+        for role in ("worker", "storage", "agent", "groups"):
+            victim = pair.pids(role)[0]
+            os.kill(victim, signal.SIGKILL)
+            wait_for(role + " is replaced", lambda: victim not in pair.pids() and pair.pids(role))
+        wait_for("clients are served", lambda: metadata(pair.port))
+        write_records(pair, "t", 4, 100)
+        assert "the partition table is made anew" not in pair.log()
+        pair.kill_broker()
+        pair.start_broker()
+        wait_for("all is there", lambda: ends(pair, "t", 4) == [50] * 4)
+        assert pair.metrics()['moldau_process_restarts_total{role="supervisor"}'] == 1
+    finally:
+        pair.finish()
