@@ -284,7 +284,7 @@ static int check_number(const struct conf_def *d, struct str value, double v, ch
 		   (struct str){ part.p + dots + 2, part.len - dots - 2 });
 }
 
-static int check_choice(const struct conf_def *d, struct str value, struct str all, char *err)
+static int check_choice(const struct conf_def *d, struct str value, char *err)
 {
 	if (!*d->valid || is_choice(d->valid, value))
 		return OK;
@@ -298,7 +298,7 @@ static int check_choice(const struct conf_def *d, struct str value, struct str a
 		if (*rule)
 			text_add(&t, ", ");
 	}
-	return bad(d, all, err, "String must be one of: ", str_of(list));
+	return bad(d, value, err, "String must be one of: ", str_of(list));
 }
 
 int conf_check_value(const struct conf_def *d, struct str value, char *err)
@@ -331,14 +331,14 @@ int conf_check_value(const struct conf_def *d, struct str value, char *err)
 		struct str one;
 
 		for (int32_t at = 0; conf_list_next(value, &at, &one);)
-			if (check_choice(d, one, value, err) != OK)
+			if (check_choice(d, one, err) != OK)
 				return E_BAD;
 		return OK;
 	}
 	case CONF_STRING:
 	case CONF_CLASS:
 	case CONF_PASSWORD:
-		return check_choice(d, value, value, err);
+		return check_choice(d, value, err);
 	}
 	return E_BAD;
 }

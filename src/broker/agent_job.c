@@ -105,6 +105,10 @@ static void init_producer_id(struct job *j)
 		r->error_code = q->transactional_id.len == 0 ? KAFKA_INVALID_REQUEST : KAFKA_UNSUPPORTED_VERSION;
 		return;
 	}
+	if ((q->producer_id == -1) != (q->producer_epoch == -1)) {	/* trap 91 */
+		r->error_code = KAFKA_INVALID_REQUEST;
+		return;
+	}
 	if (a->ids_next == a->ids_end) {
 		control_producer_block(&j->x, &j->block);
 		return;

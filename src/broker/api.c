@@ -144,9 +144,9 @@ void api_find(struct worker *w, struct str name, const struct uuid *id, int32_t 
 	int32_t self = w->env->node_id;
 	if (!in(ret->part.replicas, ret->part.replicas_n, self))
 		ret->error = KAFKA_NOT_LEADER_OR_FOLLOWER;
-	else if (epoch >= 0 && epoch < ret->part.leader_epoch)
+	else if (epoch != -1 && epoch < ret->part.leader_epoch)
 		ret->error = KAFKA_FENCED_LEADER_EPOCH;
-	else if (epoch >= 0 && epoch > ret->part.leader_epoch)
+	else if (epoch != -1 && epoch > ret->part.leader_epoch)
 		ret->error = KAFKA_UNKNOWN_LEADER_EPOCH;
 	else if (ret->part.leader != self || ret->part.slot == PART_SLOT_NONE)
 		ret->error = KAFKA_NOT_LEADER_OR_FOLLOWER;

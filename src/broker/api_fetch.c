@@ -40,7 +40,7 @@ struct fetch {
 	uint32_t n;
 	uint64_t min_bytes, max_bytes;
 	uint64_t bytes;			/* found by the last look */
-	bool at_once;			/* it met an error or a divergence (trap 49) */
+	bool at_once;			/* it met an error, a divergence or the limit of the answer (trap 49) */
 	bool again;			/* it met a cold header */
 	bool parked, expired, failed;
 	uint32_t warming;		/* disk requests that are out */
@@ -235,6 +235,8 @@ static void read_range(struct fetch *f, const struct fetch_want *want, struct fe
 		return;
 	}
 	f->bytes += g->range.len;
+	/* More is there and the answer has no room for it: nothing to wait for. */
+	f->at_once |= left <= want->max_bytes && g->range.next_offset < g->limit;
 }
 
 static void look_at(struct fetch *f, uint32_t i)
@@ -332,7 +334,7 @@ static void session_answer(struct fetch *f, struct fetch_answer *a)
 		}
 		return;
 	}
-	if (!f->make_session || f->n == 0 || !f->q->conn)
+	if (!f->make_session || !f->q->conn)
 		return;
 	a->session_id = fetch_session_make(w->sessions, f->q->conn, f->by_id, f->wants, f->got, f->n,
 					   worker_now_us(w), &evicted);
@@ -381,10 +383,10 @@ static void finish(struct fetch *f)
 	for (uint32_t i = 0; i < f->n; i++) {
 		if (f->got[i].error != KAFKA_NONE)
 			count_add(w, COUNT_FETCH_FAILED, 1);
-		if (q->version >= 16 && f->got[i].leader >= 0)
-			add_endpoint(f, f->got[i].leader, &e);
-		else
+		if (q->version < 16)
 			f->got[i].leader = -1;
+		else if (f->got[i].leader >= 0 && f->replica_id < 0)	/* brokers know each other (trap 60) */
+			add_endpoint(f, f->got[i].leader, &e);
 		if (f->got[i].range.len > 0 && !f->got[i].range.warm)
 			warm_up(f, &f->got[i].range, false);
 	}

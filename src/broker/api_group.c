@@ -81,7 +81,7 @@ static void find_one(struct greq *q, int8_t type, struct str key,
 	    image_broker_by_id(p->im, part.leader, &b) &&
 	    image_endpoint(p->im, &b, str_of(listener), &e)) {
 		c->error_code = KAFKA_NONE;
-		c->error_message = STR_NULL;
+		c->error_message = q->version >= 4 ? STR("") : STR("NONE");	/* as Kafka says it */
 		c->node_id = b.id;
 		c->host = e.host;
 		c->port = e.port;
@@ -150,9 +150,17 @@ static void join_reply(struct greq *q, const struct join_answer *j)
 	api_answer(q, &a);
 }
 
+static void sync_reply(struct greq *q, const struct sync_answer *s);
+
 static void sync_run(struct greq *q, struct gshard *sh)
 {
 	const struct sync_group_request *m = q->msg;
+
+	if (q->version >= 5 && (m->protocol_type.len < 0 || m->protocol_name.len < 0)) {	/* trap 68 */
+		sync_reply(q, &(struct sync_answer){ .error = GE_INCONSISTENT_PROTOCOL, .protocol_type = STR_NULL,
+			.protocol = STR_NULL, .assignment = { (const uint8_t *)"", 0 } });
+		return;
+	}
 	struct sync_assignment *v = api_room(q, m->assignments_n, sizeof *v);
 	struct sync_op *op = arena_alloc(&q->arena, sizeof *op);
 
@@ -266,7 +274,7 @@ static void describe_one(struct greq *q, struct str id, bool operations,
 	g->group_state = str_of(d.state);
 	g->protocol_type = d.protocol_type;
 	g->protocol_data = d.protocol;
-	if (operations && sh)
+	if (operations && sh && g->error_code == KAFKA_NONE)
 		g->authorized_operations = GROUP_OPERATIONS;
 	g->members = api_room(q, d.n, sizeof *g->members);
 	for (int32_t i = 0; g->members && i < d.n; i++) {
@@ -367,6 +375,8 @@ static void list_groups(struct greq *q)
 }
 
 /* One group after the other: each may wait for its own partition's write. */
+#define NAMES_COMPARED 1000		/* beyond, names that are there twice are answered twice */
+
 static void delete_next(struct greq *q)
 {
 	const struct delete_groups_request *m = q->msg;
@@ -387,9 +397,18 @@ static void delete_next(struct greq *q)
 
 static void delete_begin(struct greq *q)
 {
-	const struct delete_groups_request *m = q->msg;
+	struct delete_groups_request *m = q->msg;
 	struct delete_groups_response *a = arena_alloc(&q->arena, sizeof *a);
-	int32_t n = m->groups_names_n > 0 ? m->groups_names_n : 0;
+	int32_t n = 0;
+
+	for (int32_t i = 0; i < m->groups_names_n; i++) {	/* a name that is there twice is answered once */
+		bool again = false;
+
+		for (int32_t k = 0; k < n && n <= NAMES_COMPARED; k++)
+			again |= str_eq(m->groups_names[k], m->groups_names[i]);
+		if (!again)
+			m->groups_names[n++] = m->groups_names[i];
+	}
 
 	if (a) {
 		wire_init(&wire_delete_groups_response, a);

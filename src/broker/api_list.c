@@ -34,7 +34,7 @@ struct item {
 	struct str topic;
 	int32_t partition, epoch;
 	int64_t ts;
-	bool twice;
+	bool twice, again;		/* again: answered with the one before it */
 	part_answer *a;
 };
 
@@ -98,7 +98,7 @@ static int16_t not_yet(struct list *l, uint32_t slot, const struct part_view *v)
 	return l->q->version >= 5 ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_LEADER_NOT_AVAILABLE;
 }
 
-/* Leader epoch of the batch at an offset; -1: none there, or not known without waiting. */
+/* Leader epoch of the batch at an offset, or at the end the leader's own; -1: not known without waiting. */
 static int32_t epoch_at(struct list *l, uint32_t slot, const struct part_view *v, int64_t offset)
 {
 	struct role_env *env = l->q->w->env;
@@ -108,7 +108,9 @@ static int32_t epoch_at(struct list *l, uint32_t slot, const struct part_view *v
 	size_t len;
 	int32_t epoch = -1;
 
-	if (offset >= v->end || part_read(env->table, slot, v, offset, v->end, 0, true, &r) != OK)
+	if (offset >= v->end)
+		return v->leader_epoch;		/* what comes next there is this leader's */
+	if (part_read(env->table, slot, v, offset, v->end, 0, true, &r) != OK)
 		return -1;
 	if (r.len >= BATCH_HEAD &&
 	    env->disk->calls->pread(env->disk, r.file, head, sizeof head, r.off, &len) == OK &&
@@ -331,6 +333,14 @@ static int by_place(const void *x, const void *y)
 	return c != 0 ? c : (a->partition > b->partition) - (a->partition < b->partition);
 }
 
+static int by_place_in_order(const void *x, const void *y)
+{
+	const struct item *a = *(struct item *const *)x, *b = *(struct item *const *)y;
+	int c = by_place(x, y);
+
+	return c != 0 ? c : (a > b) - (a < b);
+}
+
 static bool mark_twice(struct list *l)
 {
 	struct item **v = arena_array(&l->q->arena, l->n + 1, sizeof(struct item *));
@@ -339,11 +349,32 @@ static bool mark_twice(struct list *l)
 		return false;
 	for (uint32_t i = 0; i < l->n; i++)
 		v[i] = &l->items[i];
-	qsort(v, l->n, sizeof(struct item *), by_place);
+	qsort(v, l->n, sizeof(struct item *), by_place_in_order);
 	for (uint32_t i = 1; i < l->n; i++)
 		if (by_place(&v[i - 1], &v[i]) == 0)
-			v[i - 1]->twice = v[i]->twice = true;
+			v[i - 1]->twice = v[i]->twice = v[i]->again = true;
 	return true;
+}
+
+/* A partition that was asked for twice is answered once, where it came first. */
+static void drop_again(struct list *l)
+{
+	uint32_t n = 0, at = 0;
+
+	for (int32_t t = 0; t < l->a.topics_n; t++) {
+		topic_answer *ta = &l->a.topics[t];
+		int32_t kept = 0;
+
+		for (int32_t i = 0; i < ta->partitions_n; i++, at++) {
+			if (l->items[at].again)
+				continue;
+			ta->partitions[kept].partition_index = l->items[at].partition;
+			l->items[n] = l->items[at];
+			l->items[n++].a = &ta->partitions[kept++];
+		}
+		ta->partitions_n = kept;
+	}
+	l->n = n;
 }
 
 static bool make(struct list *l)
@@ -379,7 +410,10 @@ static bool make(struct list *l)
 			};
 		}
 	}
-	return mark_twice(l);
+	if (!mark_twice(l))
+		return false;
+	drop_again(l);
+	return true;
 }
 
 void api_list_offsets(struct req *q)

@@ -1,4 +1,5 @@
 /* api_meta.c - Metadata, ApiVersions, DescribeCluster: what the cluster image says, as clients want it. */
+#include "base/text.h"
 #include "broker/api.h"
 #include "broker/relay.h"
 #include "broker/topic_create.h"
@@ -157,12 +158,13 @@ static bool fill_asked(struct req *q, const struct metadata_request *m, struct m
 	for (int32_t i = 0; i < m->topics_n; i++) {
 		const struct metadata_request_metadata_request_topic *ask = &m->topics[i];
 		topic_answer *ta = &a->topics[a->topics_n];
-		bool by_id = q->version >= 12 && ask->name.len < 0;
+		bool by_id = q->version >= 12 && (ask->name.len < 0 || !uuid_is_zero(&ask->topic_id));
 		bool twice = false;
 		struct image_topic t;
 
 		for (int32_t k = 0; k < a->topics_n && m->topics_n <= 64; k++)
-			twice |= !by_id && str_eq(a->topics[k].name, ask->name);
+			twice |= by_id ? uuid_eq(&a->topics[k].topic_id, &ask->topic_id) :
+					 str_eq(a->topics[k].name, ask->name);
 		if (twice)
 			continue;
 		a->topics_n++;
@@ -173,7 +175,8 @@ static bool fill_asked(struct req *q, const struct metadata_request *m, struct m
 			continue;
 		}
 		ta->name = by_id ? STR_NULL : ask->name;
-		ta->topic_authorized_operations = NO_OPERATIONS;
+		ta->topic_authorized_operations = m->include_topic_authorized_operations && !by_id ?
+						  API_TOPIC_OPERATIONS : NO_OPERATIONS;
 		if (by_id) {
 			ta->topic_id = ask->topic_id;
 			ta->error_code = KAFKA_UNKNOWN_TOPIC_ID;	/* trap 23 */
@@ -410,7 +413,17 @@ void api_describe_cluster(struct req *q)
 				      "endpoint of type CONTROLLER");
 	} else if (q->version >= 1 && m->endpoint_type != ENDPOINT_BROKERS) {
 		a.error_code = KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
-		a.error_message = STR("Unsupported endpoint type");
+		char *room = arena_alloc(&q->arena, 48);
+
+		if (!room) {
+			req_close(q);
+			return;
+		}
+		struct text t = text_open(room, 48);
+
+		text_add(&t, "Unsupported endpoint type ");
+		text_i64(&t, m->endpoint_type);
+		a.error_message = (struct str){ t.p, (int32_t)t.len };
 	} else if (!fill_cluster(q, m, &a)) {
 		req_close(q);
 		return;

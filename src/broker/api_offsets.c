@@ -14,7 +14,7 @@ static int16_t resolve(struct greq *q, struct str *name, struct uuid *id, int32_
 	if (!q->p->im)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	if (by_id ? !image_topic_by_id(q->p->im, id, &t) : !image_topic_by_name(q->p->im, *name, &t))
-		return by_id || (q->api->key == KAFKA_OFFSET_COMMIT && q->version >= 10) ?
+		return by_id || (q->api->key != KAFKA_OFFSET_DELETE && q->version >= 10) ?
 			KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	if (by_id)
 		*name = t.name;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/assert.h"
+#include "base/be.h"
 #include "broker/api.h"
 #include "broker/append.h"
 #include "broker/produce_check.h"
@@ -298,6 +299,8 @@ static void take_result(struct part_op *p)
 		p->error = b->kafka_error;
 		if (p->error == KAFKA_NOT_LEADER_OR_FOLLOWER)
 			set_not_leader(p);
+		if (p->error == KAFKA_RECORD_LIST_TOO_LARGE)
+			p->log_start = -1;
 		return;
 	}
 	p->base_offset = b->base_offset;
@@ -341,7 +344,7 @@ static void begin_append(struct part_op *p, const struct api_place *place)
 	p->error = p->checked.error;
 	p->slot = place->part.slot;
 	if (p->error != KAFKA_NONE) {
-		if (part_view(w->env->table, p->slot, &place->topic.id, &v) == OK)
+		if (!p->checked.early && part_view(w->env->table, p->slot, &place->topic.id, &v) == OK)
 			p->log_start = v.log_start;	/* trap 43 */
 		count_add(w, COUNT_BYTES_REJECTED, p->sent);
 		return;
@@ -422,6 +425,20 @@ static void begin_part(struct part_op *p, const struct produce_request_topic_pro
 		begin_append(p, &place);
 }
 
+/* Transactional data without a transactional id: nobody can be allowed it (trap 45). */
+static bool nameless_transaction(const struct produce_request *m)
+{
+	for (int32_t t = 0; m->transactional_id.len < 0 && t < m->topic_data_n; t++)
+		for (int32_t i = 0; i < m->topic_data[t].partition_data_n; i++) {
+			struct bytes b = m->topic_data[t].partition_data[i].records;
+
+			if (b.len >= BATCH_HEAD && b.p[BATCH_MAGIC_AT] == 2 &&
+			    (be16_get(b.p + BATCH_ATTRIBUTES_AT) & BATCH_TRANSACTIONAL))
+				return true;
+		}
+	return false;
+}
+
 static struct produce *make(struct req *q, struct produce_request *m)
 {
 	struct produce *op = arena_alloc(&q->arena, sizeof *op);
@@ -459,10 +476,13 @@ void api_produce(struct req *q)
 	}
 	q->op = op;
 	op->checking = true;
+	bool nameless = nameless_transaction(m);
 	struct part_op *p = op->parts;
 	for (int32_t t = 0; t < m->topic_data_n; t++)
 		for (int32_t i = 0; i < m->topic_data[t].partition_data_n; i++, p++) {
-			if (m->acks < -1 || m->acks > 1)
+			if (nameless)
+				p->error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+			else if (m->acks < -1 || m->acks > 1)
 				p->error = KAFKA_INVALID_REQUIRED_ACKS;	/* trap 41 */
 			else
 				begin_part(p, &m->topic_data[t],

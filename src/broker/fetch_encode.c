@@ -1,5 +1,6 @@
 /* fetch_encode.c - the body of a Fetch answer, with records as file ranges. See fetch.h. */
 #include "broker/fetch.h"
+#include "wire/kafka_error.h"
 
 struct out {
 	struct reply *r;
@@ -69,12 +70,13 @@ static void part(struct out *o, const struct fetch_answer *a, const struct fetch
 
 	buf_be32(b, (uint32_t)w->partition);
 	/* Trap 59: clients before v6 do not know the code of a failed log directory. */
-	buf_be16(b, (uint16_t)(g->error == 56 && o->version <= 5 ? 6 : g->error));
+	buf_be16(b, (uint16_t)(g->error == KAFKA_KAFKA_STORAGE_ERROR && o->version <= 5 ?
+			       KAFKA_NOT_LEADER_OR_FOLLOWER : g->error));
 	buf_be64(b, (uint64_t)g->high_watermark);
 	buf_be64(b, (uint64_t)g->last_stable);
 	if (o->version >= 5)
 		buf_be64(b, (uint64_t)g->log_start);
-	if (a->committed)
+	if (a->committed || g->error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION || g->error == KAFKA_UNKNOWN_TOPIC_ID)
 		count(o, 0);
 	else if (o->flex)
 		uvarint(b, 0);

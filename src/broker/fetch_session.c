@@ -297,7 +297,7 @@ void fetch_want_of(const struct fetch_request_fetch_topic *t, const struct fetch
 		.topic_id = t->topic_id,
 		.topic = t->topic,
 		.partition = p->partition,
-		.leader_epoch = p->current_leader_epoch,
+		.leader_epoch = p->current_leader_epoch < 0 ? -1 : p->current_leader_epoch,
 		.last_epoch = p->last_fetched_epoch,
 		.offset = p->fetch_offset,
 		.max_bytes = p->partition_max_bytes > 0 ? (uint32_t)p->partition_max_bytes : 0,

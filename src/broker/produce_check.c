@@ -33,6 +33,7 @@ static void refused(struct req *q, const struct batch_checked *c, struct produce
 	count_verdict(q->w, c->verdict);
 	ret->error = batch_verdict_kafka(c->verdict);
 	ret->message = batch_verdict_text(c->verdict);
+	ret->early = c->verdict <= BATCH_BAD_CRC || c->verdict == BATCH_TOO_LARGE || c->verdict == BATCH_CODEC;
 	if (c->record_errors_n <= 0)
 		return;
 	ret->record_errors = arena_array(&q->arena, (size_t)c->record_errors_n, sizeof(int32_t));

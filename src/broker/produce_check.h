@@ -13,6 +13,7 @@
 
 struct produce_checked {
 	int16_t error;			/* Kafka's code; 0: *batch is ready for the log */
+	bool early;			/* refused before the log was looked at: no log start is told */
 	const char *message;		/* text of the answer, or NULL */
 	int32_t record_errors_n;	/* trap 33 */
 	int32_t *record_errors;		/* in the request's arena */

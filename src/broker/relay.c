@@ -12,6 +12,7 @@
 #include "wire/kafka_api.h"
 
 #define BUCKETS 256
+#define OWN_MAX 64			/* requests of our own that wait for the stream */
 #define REPLY_FRAME_MAX ((uint32_t)256 << 20)
 #define RETRY_MIN_US 5000
 #define RETRY_MAX_US 200000
@@ -25,6 +26,12 @@ struct call {				/* in the request's arena */
 	struct call *chain;
 };
 
+struct own {				/* a request of our own that waits for the stream */
+	struct own *next;
+	uint32_t len;
+	uint8_t frame[];
+};
+
 struct relay {
 	struct worker *w;
 	char address[256];
@@ -34,6 +41,8 @@ struct relay {
 	struct call *first, *last;
 	struct call *bucket[BUCKETS];
 	uint32_t pending;
+	struct own *own, **own_end;
+	uint32_t own_n;
 	uint64_t retry_us;		/* pause before the next connect */
 	struct wait_timer retry;
 };
@@ -131,7 +140,7 @@ static void on_retry(struct wait_timer *t)
 {
 	struct relay *r = (struct relay *)((char *)t - offsetof(struct relay, retry));
 
-	if (!r->nc && r->pending > 0)
+	if (!r->nc && (r->pending > 0 || r->own))
 		open_stream(r);
 }
 
@@ -152,6 +161,14 @@ static void on_connect(void *user, struct net_conn *nc, int err)
 		return;			/* on_close follows */
 	r->up = true;
 	r->retry_us = 0;
+	for (struct own *o = r->own, *next; o; o = next) {
+		next = o->next;
+		send_frame(r, ++r->next_id, 0, "", o->frame, o->len);
+		mem_free(o);
+	}
+	r->own = NULL;
+	r->own_end = &r->own;
+	r->own_n = 0;
 	for (struct call *c = r->first; c; c = c->next) {
 		if (c->sent)
 			continue;
@@ -299,11 +316,23 @@ void relay_request(struct relay *r, struct req *q)
 
 bool relay_own(struct relay *r, const uint8_t *frame, uint32_t len)
 {
-	if (r->up)
+	if (r->up) {
 		send_frame(r, ++r->next_id, 0, "", frame, len);
-	else if (!r->nc && r->retry.at == 0)
+		return true;
+	}
+	if (r->own_n == OWN_MAX)
+		return false;
+	struct own *o = mem_resize(NULL, sizeof *o + len);
+
+	o->next = NULL;
+	o->len = len;
+	memcpy(o->frame, frame, len);
+	*r->own_end = o;
+	r->own_end = &o->next;
+	r->own_n++;
+	if (!r->nc && r->retry.at == 0)
 		open_stream(r);
-	return r->up;
+	return true;
 }
 
 struct relay *relay_new(struct worker *w, const char *name)
@@ -313,6 +342,7 @@ struct relay *relay_new(struct worker *w, const char *name)
 	size_t at = 0;
 
 	r->w = w;
+	r->own_end = &r->own;
 	r->retry.fire = on_retry;
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		must(at + (size_t)parts[i].len < sizeof r->address);
@@ -327,6 +357,10 @@ void relay_free(struct relay *r)
 	if (!r)
 		return;
 	wait_timer_stop(&r->w->waits, &r->retry);
+	for (struct own *o = r->own, *next; o; o = next) {
+		next = o->next;
+		mem_free(o);
+	}
 	must(r->pending == 0 && !r->nc);
 	mem_free(r);
 }

@@ -22,8 +22,8 @@ struct relay *relay_new(struct worker *w, const char *name);
 void relay_free(struct relay *r);
 /* Takes over the request; it is finished when the answer comes. */
 void relay_request(struct relay *r, struct req *q);
-/* A request of our own: header and body, without a length word. The answer is dropped. False: the peer is
- * not connected (yet), nothing was sent. */
+/* A request of our own: header and body, without a length word. The answer is dropped. Waits for the
+ * peer if it is not connected (yet); false: too many wait already. */
 bool relay_own(struct relay *r, const uint8_t *frame, uint32_t len);
 /* The coordinator process that owns the group of a request. */
 struct relay *relay_route(struct worker *w, struct req *q);

@@ -41,6 +41,37 @@ struct str control_num(struct control *x, const char *a, int64_t b, const char *
 	return (struct str){ t.p, (int32_t)t.len };
 }
 
+uint8_t *control_named(struct control *x, const struct str *names, int32_t n)
+{
+	uint8_t *ret = control_alloc(x, n > 0 ? (size_t)n : 0, 1);
+	uint32_t cap = 16, seed = (uint32_t)rng_next(x->rng);
+
+	while (cap < (uint32_t)(n > 0 ? n : 0) * 2)
+		cap *= 2;
+	int32_t *slot = control_alloc(x, cap, sizeof *slot);	/* index + 1 of the first of a name */
+
+	for (int32_t i = 0; i < n; i++) {
+		uint32_t h = seed;
+
+		if (names[i].len < 0)
+			continue;
+		for (int32_t k = 0; k < names[i].len; k++)
+			h = (h ^ (uint8_t)names[i].p[k]) * UINT32_C(16777619);
+		h ^= h >> 15;
+		while (slot[h & (cap - 1)] && !str_eq(names[slot[h & (cap - 1)] - 1], names[i]))
+			h++;
+		int32_t *at = &slot[h & (cap - 1)];
+
+		if (*at) {
+			ret[*at - 1] = CONTROL_FIRST;
+			ret[i] = CONTROL_AGAIN;
+		} else {
+			*at = i + 1;
+		}
+	}
+	return ret;
+}
+
 struct str control_path(struct control *x, const char *folder, struct str name, int64_t number)
 {
 	struct text t = text_open(control_alloc(x, META_PATH_MAX, 1), META_PATH_MAX);

@@ -64,6 +64,11 @@ void control_put_conf(struct control *x, const char *kind, struct str name, cons
 /* Rack-aware: replicas of partition p on rf living brokers; false: too few of them. */
 bool control_place(struct control *x, int32_t p, int32_t rf, uint32_t start, struct meta_ids *ret);
 int32_t control_alive(const struct control *x);
+enum control_named { CONTROL_ONCE, CONTROL_FIRST, CONTROL_AGAIN };
+/* For each of n names: alone, the first of several, or a later one; null is always alone. */
+uint8_t *control_named(struct control *x, const struct str *names, int32_t n);
+/* Trap 24: 0, or INVALID_TOPIC_EXCEPTION with Kafka's words. */
+int16_t control_check_name(struct control *x, struct str name, struct str *ret_msg);
 /* A topic setting's new value: 0 or Kafka's error code with *ret_msg. */
 int16_t control_check_topic(struct control *x, struct str name, struct str value, struct str *ret_msg);
 

@@ -42,6 +42,26 @@ static void show(struct control *x, const struct describe_configs_request *q, co
 	}
 }
 
+/*
+ * What is told of a topic setting's chain, as Kafka tells it: the topic's own value, then from the first place on
+ * where the first of the broker settings behind it is set. Returns what is left.
+ */
+static int told(const struct conf_def *d, struct meta_value *v, int n)
+{
+	int32_t first = 0;
+	int k = n > 0 && v[0].source == META_TOPIC ? 1 : 0;
+	bool found = false;
+
+	while (d->synonyms[first] && d->synonyms[first] != ',' && d->synonyms[first] != '*')
+		first++;
+	for (int i = k; i < n && first > 0; i++) {
+		found |= str_eq(str_of(v[i].name), (struct str){ d->synonyms, first });
+		if (found)
+			v[k++] = v[i];
+	}
+	return k;
+}
+
 static void describe_topic(struct control *x, const struct describe_configs_request *q,
 			   const struct describe_configs_request_describe_configs_resource *r,
 			   struct describe_configs_response_describe_configs_result *a)
@@ -52,7 +72,9 @@ static void describe_topic(struct control *x, const struct describe_configs_requ
 	enum meta_source src;
 
 	if (!t) {
-		a->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		a->error_code = control_check_name(x, r->resource_name, &a->error_message);
+		if (a->error_code == KAFKA_NONE)
+			a->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 		return;
 	}
 	a->configs = control_alloc(x, conf_topic_defs_n, sizeof *a->configs);
@@ -62,6 +84,7 @@ static void describe_topic(struct control *x, const struct describe_configs_requ
 		if (!wanted(r, d->name))
 			continue;
 		int n = meta_topic_chain(x->m, x->conf, x->node, r->resource_name, d, v);
+		n = told(d, v, n);
 		bool set = meta_topic_value(x->m, x->conf, x->node, r->resource_name, t->parts[0].replicas.n, d,
 					    room, &src);
 
@@ -82,7 +105,13 @@ static void describe_broker(struct control *x, const struct describe_configs_req
 {
 	struct meta_value v[META_CHAIN_MAX];
 	bool all = r->resource_name.len == 0;
+	int64_t id;
 
+	if (!all && !conf_parse_int(r->resource_name, &id)) {
+		a->error_code = KAFKA_INVALID_REQUEST;
+		a->error_message = control_text(x, "Broker id must be an integer, but it is: ", r->resource_name, "");
+		return;
+	}
 	if (!all && !is_self(x, r->resource_name)) {
 		a->error_code = KAFKA_INVALID_REQUEST;
 		a->error_message = control_text(x, control_num(x, "Unexpected broker id, expected ", x->node,
@@ -117,7 +146,7 @@ void control_describe_configs(struct control *x, const struct describe_configs_r
 		struct describe_configs_response_describe_configs_result *a = &res->results[i];
 
 		wire_init(&wire_describe_configs_response_describe_configs_result, a);
-		a->error_message = STR_NULL;
+		a->error_message = STR("");
 		a->resource_type = q->resources[i].resource_type;
 		a->resource_name = q->resources[i].resource_name;
 		a->configs_n = 0;
@@ -224,13 +253,18 @@ static int16_t check_broker(struct control *x, struct str name, struct str value
 		return KAFKA_NONE;
 	if (!d)
 		return KAFKA_NONE;	/* Kafka stores names it does not know, for plug-ins */
-	if (d->mode == CONF_READ_ONLY || (all && d->mode == CONF_PER_BROKER)) {
+	if (all && d->mode == CONF_PER_BROKER) {
+		*msg = control_text(x, "Cannot update these configs at default cluster level, broker id must be "
+				    "specified: [", name, "]");
+		return KAFKA_INVALID_REQUEST;
+	}
+	if (d->mode == CONF_READ_ONLY) {
 		*msg = control_text(x, "Cannot update these configs dynamically: [", name, "]");
 		return KAFKA_INVALID_REQUEST;
 	}
 	if (value.len >= 0 && conf_check_value(d, value, err) != OK) {
 		*msg = control_text(x, "", str_of(err), "");
-		return KAFKA_INVALID_CONFIG;
+		return KAFKA_INVALID_REQUEST;
 	}
 	return KAFKA_NONE;
 }
@@ -245,16 +279,12 @@ static int16_t change_one(struct control *x, bool topic, struct str resource, st
 		*msg = control_num(x, "Unknown operation type ", c.op, "", 0, "");
 		return KAFKA_INVALID_REQUEST;
 	}
-	if (c.op == OP_DELETE) {
-		if (topic && !d && !conf_topic_is_foreign(c.name)) {
-			*msg = control_text(x, "Unknown topic config name: ", c.name, "");
-			return KAFKA_INVALID_CONFIG;
-		}
+	if (c.op == OP_DELETE) {		/* also of a name that nobody knows any more */
 		set_drop(s, c.name);
 		return KAFKA_NONE;
 	}
 	if (c.value.len < 0) {
-		*msg = control_text(x, "Null value not supported for: ", c.name, "");
+		*msg = control_text(x, "Null value not supported for : ", c.name, "");
 		return KAFKA_INVALID_REQUEST;
 	}
 	if (c.op != OP_SET) {
@@ -281,16 +311,26 @@ static int16_t check_resource(struct control *x, int8_t type, struct str name, s
 	if (type == RESOURCE_TOPIC) {
 		if (meta_topic(x->m, name))
 			return KAFKA_NONE;
-		*msg = STR("The topic does not exist.");
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		if (name.len == 0) {
+			*msg = STR("Default topic resources are not allowed.");
+			return KAFKA_INVALID_REQUEST;
+		}
+		int16_t rc = control_check_name(x, name, msg);
+
+		if (rc == KAFKA_NONE)
+			*msg = control_text(x, "The topic '", name, "' does not exist.");
+		return rc ? rc : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	}
-	if (type == RESOURCE_BROKER) {
-		if (name.len == 0 || (conf_parse_int(name, &id) && meta_broker(x->m, (int32_t)id)))
+	if (type == RESOURCE_BROKER) {	/* trap 98: clients send it to the broker it is about */
+		if (name.len == 0 || is_self(x, name))
 			return KAFKA_NONE;
-		*msg = control_text(x, "Broker ", name, " was not found.");
+		*msg = !conf_parse_int(name, &id) ?
+		       control_text(x, "Node id must be an integer, but it is: ", name, "") :
+		       control_text(x, control_num(x, "Unexpected broker id, expected ", x->node,
+						   ", but received ", 0, "").p, name, "");
 		return KAFKA_INVALID_REQUEST;
 	}
-	*msg = control_num(x, "Unsupported resource type: ", type, "", 0, "");
+	*msg = control_num(x, "Unknown resource type ", type, "", 0, "");
 	return KAFKA_INVALID_REQUEST;
 }
 
@@ -320,11 +360,29 @@ static int16_t alter(struct control *x, int8_t type, struct str name, const stru
 	return rc;
 }
 
+static struct str resource_key(struct control *x, int8_t type, struct str name)
+{
+	return control_text(x, control_num(x, "", type, " ", 0, "").p, name, "");
+}
+
+/* Several entries of one resource would fight each other. */
+static int16_t refuse_twice(struct str *msg)
+{
+	*msg = STR("Each resource must appear at most once.");
+	return KAFKA_INVALID_REQUEST;
+}
+
 void control_incremental_alter_configs(struct control *x, const struct incremental_alter_configs_request *q,
 				       struct incremental_alter_configs_response *res)
 {
 	wire_init(&wire_incremental_alter_configs_response, res);
 	res->responses = control_alloc(x, (size_t)q->resources_n, sizeof *res->responses);
+	struct str *key = control_alloc(x, (size_t)q->resources_n, sizeof *key);
+
+	for (int32_t i = 0; i < q->resources_n; i++)
+		key[i] = resource_key(x, q->resources[i].resource_type, q->resources[i].resource_name);
+	const uint8_t *named = control_named(x, key, q->resources_n);
+
 	res->responses_n = q->resources_n;
 	for (int32_t i = 0; i < q->resources_n; i++) {
 		const struct incremental_alter_configs_request_alter_configs_resource *r = &q->resources[i];
@@ -338,15 +396,9 @@ void control_incremental_alter_configs(struct control *x, const struct increment
 		for (int32_t k = 0; k < r->configs_n; k++)
 			v[k] = (struct change){ r->configs[k].name, r->configs[k].value,
 						r->configs[k].config_operation };
-		for (int32_t k = 0; k < i; k++)
-			if (q->resources[k].resource_type == r->resource_type &&
-			    str_eq(q->resources[k].resource_name, r->resource_name)) {
-				a->error_message = STR("Each resource must appear at most once.");
-				a->error_code = KAFKA_INVALID_REQUEST;
-			}
-		if (a->error_code == KAFKA_NONE)
-			a->error_code = alter(x, r->resource_type, r->resource_name, v, r->configs_n, false,
-					      q->validate_only, &a->error_message);
+		a->error_code = named[i] != CONTROL_ONCE ? refuse_twice(&a->error_message) :
+				alter(x, r->resource_type, r->resource_name, v, r->configs_n, false,
+				      q->validate_only, &a->error_message);
 	}
 }
 
@@ -355,6 +407,12 @@ void control_alter_configs(struct control *x, const struct alter_configs_request
 {
 	wire_init(&wire_alter_configs_response, res);
 	res->responses = control_alloc(x, (size_t)q->resources_n, sizeof *res->responses);
+	struct str *key = control_alloc(x, (size_t)q->resources_n, sizeof *key);
+
+	for (int32_t i = 0; i < q->resources_n; i++)
+		key[i] = resource_key(x, q->resources[i].resource_type, q->resources[i].resource_name);
+	const uint8_t *named = control_named(x, key, q->resources_n);
+
 	res->responses_n = q->resources_n;
 	for (int32_t i = 0; i < q->resources_n; i++) {
 		const struct alter_configs_request_alter_configs_resource *r = &q->resources[i];
@@ -367,7 +425,8 @@ void control_alter_configs(struct control *x, const struct alter_configs_request
 		a->resource_name = r->resource_name;
 		for (int32_t k = 0; k < r->configs_n; k++)
 			v[k] = (struct change){ r->configs[k].name, r->configs[k].value, OP_SET };
-		a->error_code = alter(x, r->resource_type, r->resource_name, v, r->configs_n, true, q->validate_only,
-				      &a->error_message);
+		a->error_code = named[i] != CONTROL_ONCE ? refuse_twice(&a->error_message) :
+				alter(x, r->resource_type, r->resource_name, v, r->configs_n, true,
+				      q->validate_only, &a->error_message);
 	}
 }

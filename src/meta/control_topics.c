@@ -14,15 +14,14 @@ static int16_t refuse(struct str *msg, int16_t code, struct str why)
 	return code;
 }
 
-/* Trap 24. */
-static int16_t check_name(struct control *x, struct str name, struct str *msg)
+int16_t control_check_name(struct control *x, struct str name, struct str *msg)
 {
 	if (name.len <= 0)
 		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
 			      STR("Topic name is invalid: the empty string is not allowed"));
 	if (str_is(name, ".") || str_is(name, ".."))
 		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
-			      STR("Topic name is invalid: '.' or '..' is not allowed"));
+			      control_text(x, "Topic name is invalid: '", name, "' is not allowed"));
 	if (name.len > META_NAME_MAX)
 		return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
 			      control_text(x, "Topic name is invalid: the length of '", name,
@@ -61,10 +60,10 @@ static bool has_period(struct str s)
 
 /* Name, existence and collisions with what is there and with earlier ones of the request. */
 static int16_t check_new(struct control *x, const struct create_topics_request *q, int32_t idx,
-			 const answer_t *before, struct str *msg)
+			 const int16_t *before, struct str *msg)
 {
 	struct str name = q->topics[idx].name;
-	int16_t rc = check_name(x, name, msg);
+	int16_t rc = control_check_name(x, name, msg);
 
 	if (rc)
 		return rc;
@@ -77,7 +76,7 @@ static int16_t check_new(struct control *x, const struct create_topics_request *
 			return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
 				      collision(x, name, str_of(x->m->topics[i]->name)));
 	for (int32_t i = 0; i < idx; i++)
-		if (before[i].error_code == KAFKA_NONE && collides(name, q->topics[i].name))
+		if (before[i] == KAFKA_NONE && collides(name, q->topics[i].name))
 			return refuse(msg, KAFKA_INVALID_TOPIC_EXCEPTION,
 				      collision(x, name, q->topics[i].name));
 	return KAFKA_NONE;
@@ -97,11 +96,6 @@ static int16_t check_assignment(struct control *x, const int32_t *ids, int32_t n
 	if (n < 1)
 		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
 			      STR("The manual partition assignment includes an empty replica list."));
-	if (n > META_REPLICAS_MAX || (want > 0 && n != want))
-		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-			      control_num(x, "The manual partition assignment includes a partition with ", n,
-					  " replica(s), but this is not consistent with previous "
-					  "partitions, which have ", want, " replica(s)."));
 	for (int32_t i = 0; i < n; i++) {
 		const struct meta_broker *b = meta_broker(x->m, ids[i]);
 
@@ -114,8 +108,13 @@ static int16_t check_assignment(struct control *x, const int32_t *ids, int32_t n
 			return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
 				      control_num(x, "The manual partition assignment includes broker ", ids[i],
 						  ", but no such broker is registered.", 0, ""));
-		ret->v[i] = ids[i];
 	}
+	if (n > META_REPLICAS_MAX || (want > 0 && n != want))
+		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+			      control_num(x, "The manual partition assignment includes a partition with ", n,
+					  " replica(s), but this is not consistent with previous "
+					  "partitions, which have ", want, " replica(s)."));
+	memcpy(ret->v, ids, (size_t)n * sizeof *ids);
 	ret->n = n;
 	return KAFKA_NONE;
 }
@@ -265,12 +264,19 @@ static void put_new_topic(struct control *x, struct str name, const struct plan 
 		control_put_conf(x, "topics", name, p->kv, p->pairs);
 }
 
-static bool twice(const struct create_topics_request *q, int32_t idx)
+/* Trap 25: what the request would create in all. */
+static bool too_many(const struct control *x, const struct create_topics_request *q, const uint8_t *named)
 {
-	for (int32_t i = 0; i < q->topics_n; i++)
-		if (i != idx && str_eq(q->topics[i].name, q->topics[idx].name))
-			return true;
-	return false;
+	int64_t total = 0;
+
+	for (int32_t i = 0; i < q->topics_n; i++) {
+		const ask_t *t = &q->topics[i];
+
+		if (named[i] == CONTROL_ONCE)
+			total += t->assignments_n > 0 ? t->assignments_n : t->num_partitions != -1 ?
+				 t->num_partitions : conf_int(x->conf, "num.partitions");
+	}
+	return total > PARTITIONS_A_REQUEST;
 }
 
 static struct uuid new_id(struct control *x)
@@ -286,22 +292,16 @@ static struct uuid new_id(struct control *x)
 	return id;
 }
 
-static int16_t create_one(struct control *x, const struct create_topics_request *q, int32_t idx, answer_t *all,
-			  int64_t *total, struct plan *p)
+/* before: the answers of the topics before this one, by their index in the request. */
+static int16_t create_one(struct control *x, const struct create_topics_request *q, int32_t idx,
+			  const int16_t *before, struct plan *p, struct str *msg)
 {
 	const ask_t *t = &q->topics[idx];
-	struct str *msg = &all[idx].error_message;
 
-	if (twice(q, idx))
-		return refuse(msg, KAFKA_INVALID_REQUEST, STR("Duplicate topic name."));
-	int16_t rc = check_new(x, q, idx, all, msg);
+	int16_t rc = check_new(x, q, idx, before, msg);
 
 	if (rc == KAFKA_NONE)
 		rc = plan_configs(x, t, p, msg);
-	if (rc == KAFKA_NONE)
-		*total += t->num_partitions > 0 ? t->num_partitions : t->assignments_n > 0 ? t->assignments_n : 1;
-	if (rc == KAFKA_NONE && *total > PARTITIONS_A_REQUEST)
-		return refuse(msg, KAFKA_POLICY_VIOLATION, STR("Excessively large number of partitions per request."));
 	if (rc == KAFKA_NONE)
 		rc = t->assignments_n > 0 ? plan_manual(x, t, p, msg) : plan_auto(x, t, p, msg);
 	return rc;
@@ -310,29 +310,44 @@ static int16_t create_one(struct control *x, const struct create_topics_request 
 void control_create_topics(struct control *x, const struct create_topics_request *q,
 			   struct create_topics_response *res)
 {
-	int64_t total = 0;
+	struct str *names = control_alloc(x, (size_t)q->topics_n, sizeof *names);
+	int16_t *codes = control_alloc(x, (size_t)q->topics_n, sizeof *codes);
+
+	for (int32_t i = 0; i < q->topics_n; i++)
+		names[i] = q->topics[i].name;
+	const uint8_t *named = control_named(x, names, q->topics_n);
+	bool many = too_many(x, q, named);
 
 	wire_init(&wire_create_topics_response, res);
 	res->topics = control_alloc(x, (size_t)q->topics_n, sizeof *res->topics);
-	res->topics_n = q->topics_n;
 	for (int32_t i = 0; i < q->topics_n; i++) {
-		answer_t *a = &res->topics[i];
+		answer_t *a = &res->topics[res->topics_n];
 		struct plan p = { 0 };
 
+		if (named[i] == CONTROL_AGAIN)
+			continue;	/* answered where it came first */
+		res->topics_n++;
 		wire_init(&wire_create_topics_response_creatable_topic_result, a);
 		a->name = q->topics[i].name;
 		a->error_message = STR_NULL;
-		a->error_code = create_one(x, q, i, res->topics, &total, &p);
+		if (named[i] == CONTROL_FIRST)
+			a->error_code = refuse(&a->error_message, KAFKA_INVALID_REQUEST, STR("Duplicate topic name."));
+		else if (many)
+			a->error_code = refuse(&a->error_message, KAFKA_POLICY_VIOLATION,
+					       STR("Excessively large number of partitions per request."));
+		else
+			a->error_code = create_one(x, q, i, codes, &p, &a->error_message);
+		codes[i] = a->error_code;
 		if (a->error_code != KAFKA_NONE) {
-			a->configs_n = -1;
+			a->configs_n = 0;
 			a->num_partitions = -1;
 			a->replication_factor = -1;
 			continue;
 		}
 		answer_configs(x, &p, a);
+		a->topic_id = new_id(x);
 		if (q->validate_only)
 			continue;
-		a->topic_id = new_id(x);
 		put_new_topic(x, a->name, &p, &a->topic_id);
 	}
 }
@@ -375,32 +390,80 @@ static void put_delete(struct control *x, const struct meta_topic *t)
 		control_op(x, META_DELETE, control_path(x, "/config/topics", name, -1), NULL, c->version);
 }
 
+/*
+ * Entries that name one topic twice delete nothing and are answered once: the caller may have meant another
+ * topic. For each entry: no problem; refused; refused, and another entry gives the id; answered with another one.
+ */
+enum { TWICE_NOT, TWICE, TWICE_MIXED, TWICE_SILENT };
+
+static uint8_t *doomed_twice(struct control *x, const struct delete_topics_request *q, int32_t n, struct str *msg)
+{
+	bool names = q->topic_names_n > 0;
+	uint8_t *rc = control_alloc(x, (size_t)n, 1);
+	struct str *key = control_alloc(x, (size_t)n, sizeof *key), *id = control_alloc(x, (size_t)n, sizeof *id);
+	int32_t *order = control_alloc(x, (size_t)n, sizeof *order), k = 0;	/* by name, then by id */
+
+	for (int by_id = 0; by_id <= 1; by_id++)
+		for (int32_t i = 0; i < n; i++) {
+			bool has_id = !names && !uuid_is_zero(&q->topics[i].topic_id);
+			struct str name = names ? q->topic_names[i] : q->topics[i].name;
+			const struct meta_topic *t = has_id || name.len < 0 ? NULL : meta_topic(x->m, name);
+
+			if (has_id != by_id)
+				continue;
+			order[k] = i;
+			key[k] = has_id ? STR_NULL : name;
+			id[k++] = has_id && name.len < 0 ? (struct str){ (const char *)q->topics[i].topic_id.b, 16 } :
+				  t ? (struct str){ (const char *)t->id.b, 16 } : STR_NULL;
+		}
+	const uint8_t *by_name = control_named(x, key, n), *by_topic = control_named(x, id, n);
+
+	for (k = 0; k < n; k++) {
+		bool name = key[k].len >= 0;
+		uint8_t d = name ? by_name[k] : by_topic[k];
+		uint8_t *r = &rc[order[k]];
+		struct str *why = &msg[order[k]];
+
+		*why = STR_NULL;
+		if (d == CONTROL_AGAIN) {
+			*r = TWICE_SILENT;
+		} else if (d == CONTROL_FIRST) {
+			*r = TWICE;
+			*why = name ? STR("Duplicate topic name.") : STR("Duplicate topic id.");
+		} else if (name && by_topic[k] == CONTROL_FIRST) {
+			*r = TWICE_MIXED;
+			*why = STR("The provided topic name maps to an ID that was already supplied.");
+		}
+	}
+	return rc;
+}
+
 void control_delete_topics(struct control *x, const struct delete_topics_request *q,
 			   struct delete_topics_response *res)
 {
 	bool names = q->topic_names_n > 0;
 	int32_t n = names ? q->topic_names_n : q->topics_n > 0 ? q->topics_n : 0;
-	const struct meta_topic **gone = control_alloc(x, (size_t)n, sizeof *gone);
+	struct str *msg = control_alloc(x, (size_t)n, sizeof *msg);
+	const uint8_t *twice = doomed_twice(x, q, n, msg);
 
 	wire_init(&wire_delete_topics_response, res);
 	res->responses = control_alloc(x, (size_t)n, sizeof *res->responses);
-	res->responses_n = n;
 	for (int32_t i = 0; i < n; i++) {
-		struct delete_topics_response_deletable_topic_result *a = &res->responses[i];
+		struct delete_topics_response_deletable_topic_result *a = &res->responses[res->responses_n];
 		const struct meta_topic *t = NULL;
 
+		if (twice[i] == TWICE_SILENT)
+			continue;
+		res->responses_n++;
 		wire_init(&wire_delete_topics_response_deletable_topic_result, a);
 		a->name = names ? q->topic_names[i] : q->topics[i].name;
 		if (!names)
 			a->topic_id = q->topics[i].topic_id;
-		a->error_code = delete_one(x, a->name, names ? NULL : &a->topic_id, &t, &a->error_message);
-		for (int32_t k = 0; k < i && t; k++)
-			if (gone[k] == t) {
-				a->error_code = refuse(&a->error_message, KAFKA_INVALID_REQUEST,
-						       STR("Duplicate topic."));
-				t = NULL;
-			}
-		gone[i] = t;
+		if (twice[i] == TWICE_MIXED)
+			a->topic_id = meta_topic(x->m, a->name)->id;
+		a->error_code = twice[i] ? KAFKA_INVALID_REQUEST :
+				delete_one(x, a->name, names ? NULL : &a->topic_id, &t, &msg[i]);
+		a->error_message = msg[i];
 		if (t) {
 			a->name = control_text(x, "", str_of(t->name), "");
 			a->topic_id = t->id;
@@ -417,9 +480,6 @@ static int16_t grow_one(struct control *x, const struct create_partitions_reques
 	const struct create_partitions_request_create_partitions_topic *a = &q->topics[idx];
 	const struct meta_topic *t = meta_topic(x->m, a->name);
 
-	for (int32_t i = 0; i < q->topics_n; i++)
-		if (i != idx && str_eq(q->topics[i].name, a->name))
-			return refuse(msg, KAFKA_INVALID_REQUEST, STR("Duplicate topic name."));
 	if (!t)
 		return refuse(msg, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, STR_NULL);
 	if (a->count == t->parts_n)
@@ -427,14 +487,15 @@ static int16_t grow_one(struct control *x, const struct create_partitions_reques
 			      control_num(x, "Topic already has ", t->parts_n, " partition(s).", 0, ""));
 	if (a->count < t->parts_n)
 		return refuse(msg, KAFKA_INVALID_PARTITIONS,
-			      control_num(x, "The topic ", t->parts_n, control_num(x,
-					  " partitions currently, which is higher than the requested ", a->count,
-					  ".", 0, "").p, 0, ""));
+			      control_text(x, "The topic ", a->name,
+					   control_num(x, " currently has ", t->parts_n, " partition(s); ",
+						       a->count, " would not be an increase.").p));
 	int32_t more = a->count - t->parts_n, rf = t->parts[0].replicas.n;
 
 	*total += more;
 	if (*total > PARTITIONS_A_REQUEST)
-		return refuse(msg, KAFKA_POLICY_VIOLATION, STR("Excessively large number of partitions per request."));
+		return refuse(msg, KAFKA_POLICY_VIOLATION,
+			      STR("Excessively large number of additional partitions per request."));
 	if (a->assignments_n >= 0 && a->assignments_n != more)
 		return refuse(msg, KAFKA_INVALID_REPLICA_ASSIGNMENT,
 			      control_num(x, "Attempted to add ", more, " additional partition(s), but only ",
@@ -471,14 +532,24 @@ void control_create_partitions(struct control *x, const struct create_partitions
 			       struct create_partitions_response *res)
 {
 	int64_t total = 0;
+	struct str *names = control_alloc(x, (size_t)q->topics_n, sizeof *names);
+
+	for (int32_t i = 0; i < q->topics_n; i++)
+		names[i] = q->topics[i].name;
+	const uint8_t *named = control_named(x, names, q->topics_n);
 
 	wire_init(&wire_create_partitions_response, res);
 	res->results = control_alloc(x, (size_t)q->topics_n, sizeof *res->results);
-	res->results_n = q->topics_n;
 	for (int32_t i = 0; i < q->topics_n; i++) {
-		wire_init(&wire_create_partitions_response_create_partitions_topic_result, &res->results[i]);
-		res->results[i].name = q->topics[i].name;
-		res->results[i].error_message = STR_NULL;
-		res->results[i].error_code = grow_one(x, q, i, &total, &res->results[i].error_message);
+		struct create_partitions_response_create_partitions_topic_result *a = &res->results[res->results_n];
+
+		if (named[i] == CONTROL_AGAIN)
+			continue;	/* answered where it came first */
+		res->results_n++;
+		wire_init(&wire_create_partitions_response_create_partitions_topic_result, a);
+		a->name = q->topics[i].name;
+		a->error_message = STR_NULL;
+		a->error_code = named[i] == CONTROL_ONCE ? grow_one(x, q, i, &total, &a->error_message) :
+				refuse(&a->error_message, KAFKA_INVALID_REQUEST, STR("Duplicate topic name."));
 	}
 }

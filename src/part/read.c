@@ -521,7 +521,7 @@ int part_epoch_end(struct part_table *t, uint32_t slot, int32_t epoch, struct pa
 		return err;
 	part_peek(r, &pub, &c);
 	*ret = (struct part_epoch_end){ -1, -1 };
-	if (n > 0 && epoch >= 0 && epoch <= v[n - 1].epoch) {
+	if (n > 0 && epoch != -1 && epoch <= v[n - 1].epoch) {
 		for (i = 0; i < n && v[i].epoch <= epoch; i++)
 			;
 		if (i == n)			/* the latest one */

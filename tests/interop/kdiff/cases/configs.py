@@ -140,7 +140,17 @@ def incremental(d):
         ask("unknown broker setting, validate only", (BROKER, "1", [("no.such", SET, "2")]), validateOnly=True)
         ask("broker setting, bad value", (BROKER, "1", [("log.retention.ms", SET, "soon")]))
         ask("broker setting, validate only", (BROKER, "1", [("log.retention.ms", SET, "1000000")]), validateOnly=True)
-        ask("default of all brokers", (BROKER, "", [("log.retention.ms", SET, "77000000")]))
-        seen("after a default of all brokers", "retention.ms")
-        ask("default of all brokers, delete", (BROKER, "", [("log.retention.ms", DELETE, None)]))
+        ask("back to the default", (TOPIC, t, [("segment.ms", DELETE, None)]))
+        ask("default of all brokers", (BROKER, "", [("log.roll.ms", SET, "77000000")]))
+        settled(d, t, "77000000")
+        seen("after a default of all brokers", "segment.ms")
+        ask("default of all brokers, delete", (BROKER, "", [("log.roll.ms", DELETE, None)]))
+        settled(d, t, "604800000")
+        seen("after the delete of a default of all brokers", "segment.ms")
         ask("per-broker setting for all brokers", (BROKER, "", [("listeners", SET, "PLAINTEXT://:1")]))
+
+
+def settled(d, topic, value):
+    """Until both brokers have applied a default: Kafka's do so some time after the answer."""
+    d.until("DescribeConfigs", 4, {"resources": [{"resourceType": TOPIC, "resourceName": topic,
+            "configurationKeys": ["segment.ms"]}]}, lambda r: r["results"][0]["configs"][0]["value"] == value, what="default")

@@ -41,6 +41,8 @@ def run(d):
             ask("unknown id (trap 23)", {"topics": [{"topicId": unknown_id, "name": None}]})
             ask("unknown id with a name (trap 23)", {"topics": [{"topicId": unknown_id, "name": t}]})
             ask("null name, zero id (trap 23)", {"topics": [{"topicId": no_id, "name": None}]})
+            ask("authorized operations of an unknown id", {"topics": [{"topicId": unknown_id, "name": None}],
+                                                           "includeTopicAuthorizedOperations": True})
             ask("one by id, one by name (trap 23)", {"topics": [{"topicId": ident, "name": None}, {"name": t2}]})
             ask("the same id twice", {"topics": [{"topicId": ident, "name": None}] * 2})
             ask("known and unknown ids", {"topics": [{"topicId": ident, "name": None}, {"topicId": unknown_id, "name": None}]})
