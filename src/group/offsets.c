@@ -210,7 +210,7 @@ void shard_offset_delete(struct shard *s, struct group_call *c, struct offset_de
 	struct group *g = group_find(s, op->group);
 
 	if (!g) {
-		s->port->fail(s->port, c, GE_GROUP_NOT_FOUND);
+		s->port->fail(s->port, c, op->group.len <= 0 ? GE_INVALID_GROUP_ID : GE_GROUP_NOT_FOUND);
 		return;
 	}
 	if (g->state != GROUP_EMPTY && !str_is(g->protocol_type, "consumer")) {

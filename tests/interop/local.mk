@@ -3,4 +3,10 @@
 .PHONY: check-clients
 check-clients: all
 	MOLDAU_BUILD=$(abs_builddir) INTEROP_CACHE=$(abs_builddir)/interop-cache $(srcdir)/tests/interop/run $(CLIENTS)
+
+# The same requests to Apache Kafka and to Moldau; see docs/kafka-differences.md.
+# make check-kafka-diff [KAFKA_DIFF="--verbose --suite fetch"]
+.PHONY: check-kafka-diff
+check-kafka-diff: all
+	INTEROP_CACHE=$(abs_builddir)/interop-cache $(srcdir)/%D%/kafka-diff/run --build $(abs_builddir) $(KAFKA_DIFF)
 EXTRA_DIST += %D%

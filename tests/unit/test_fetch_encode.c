@@ -4,6 +4,7 @@
 #include "broker/fetch.h"
 #include "wire/kafka_gen.h"
 #include "wire/wire.h"
+#include "wire/kafka_error.h"
 
 struct expected {			/* the same answer as a generated message */
 	struct fetch_response m;
@@ -46,6 +47,12 @@ static void make(int16_t v, int round, struct fetch_got got[3], struct expected 
 		x->at = (struct fetch_response_node_endpoint){ LEADER, STR("h"), 9, STR("r1") };
 		x->m.node_endpoints = &x->at;
 		x->m.node_endpoints_n = 1;
+	}
+	if (v < 12) {			/* trap 59; and an unknown partition has an array, not null */
+		got[0].error = KAFKA_KAFKA_STORAGE_ERROR;
+		x->p[0].error_code = v <= 5 ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_KAFKA_STORAGE_ERROR;
+		got[1].error = x->p[1].error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		x->p[1].aborted_transactions_n = 0;
 	}
 	for (int i = 0; i < 2; i++) {
 		wire_init(&wire_fetch_response_fetchable_topic_response, &x->t[i]);

@@ -239,6 +239,75 @@ Test(meta, alter_configs)
 	close_bed(&b);
 }
 
+/* Traps 25, 98, 104: what a request names twice is answered once and nothing of it is done. */
+Test(meta, named_twice)
+{
+	struct bed b;
+
+	open_bed(&b, 1);
+	cr_assert_eq(create(&b, "t", 1, 1, NULL, NULL), KAFKA_NONE);
+	struct create_topics_request_creatable_topic ct[] = {
+		{ .name = STR("a"), .num_partitions = 1, .replication_factor = 1 },
+		{ .name = STR("b"), .num_partitions = 1, .replication_factor = 1 },
+		{ .name = STR("a"), .num_partitions = 2, .replication_factor = 1 },
+	};
+	struct create_topics_request cq = { .topics = ct, .topics_n = 3 };
+	struct create_topics_response ca;
+
+	control_create_topics(ask(&b, 7), &cq, &ca);
+	commit(&b);
+	cr_assert_eq(ca.topics_n, 2);
+	cr_assert_eq(ca.topics[0].error_code, KAFKA_INVALID_REQUEST);
+	cr_assert_eq(ca.topics[1].error_code, KAFKA_NONE);
+	cr_assert(!meta_topic(b.m, STR("a")) && meta_topic(b.m, STR("b")));
+
+	ct[0].num_partitions = 10000;
+	ct[2] = (struct create_topics_request_creatable_topic){ .name = STR("c"), .num_partitions = 1,
+								.replication_factor = 1 };
+	ct[1].name = STR("d");
+	control_create_topics(ask(&b, 7), &cq, &ca);
+	for (int i = 0; i < 3; i++)	/* 10,002 partitions in all */
+		cr_assert_eq(ca.topics[i].error_code, KAFKA_POLICY_VIOLATION);
+	cr_assert_eq(b.x.ops_n, 0);
+
+	struct uuid id = meta_topic(b.m, STR("t"))->id;
+	struct delete_topics_request_delete_topic_state dt[] = {
+		{ STR("t"), { { 0 } } }, { STR_NULL, id }, { STR("b"), { { 0 } } }, { STR("b"), { { 0 } } },
+	};
+	struct delete_topics_request dq = { .topics = dt, .topics_n = 4 };
+	struct delete_topics_response da;
+
+	control_delete_topics(ask(&b, 6), &dq, &da);
+	cr_assert_eq(da.responses_n, 2);
+	cr_assert(da.responses[0].error_code == KAFKA_INVALID_REQUEST && uuid_eq(&da.responses[0].topic_id, &id));
+	cr_assert_eq(da.responses[1].error_code, KAFKA_INVALID_REQUEST);
+	cr_assert_eq(b.x.ops_n, 0);
+
+	struct create_partitions_request_create_partitions_topic pt[] = {
+		{ .name = STR("t"), .count = 2, .assignments_n = -1 },
+		{ .name = STR("t"), .count = 3, .assignments_n = -1 },
+	};
+	struct create_partitions_request pq = { .topics = pt, .topics_n = 2 };
+	struct create_partitions_response pa;
+
+	control_create_partitions(ask(&b, 3), &pq, &pa);
+	cr_assert(pa.results_n == 1 && pa.results[0].error_code == KAFKA_INVALID_REQUEST && b.x.ops_n == 0);
+
+	struct alter_configs_request_alterable_config kv = { STR("retention.ms"), STR("5") };
+	struct alter_configs_request_alter_configs_resource ar[] = {
+		{ .resource_type = 2, .resource_name = STR("t"), .configs = &kv, .configs_n = 1 },
+		{ .resource_type = 2, .resource_name = STR("t"), .configs = &kv, .configs_n = 1 },
+	};
+	struct alter_configs_request aq = { .resources = ar, .resources_n = 2 };
+	struct alter_configs_response aa;
+
+	control_alter_configs(ask(&b, 1), &aq, &aa);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(aa.responses[i].error_code, KAFKA_INVALID_REQUEST);
+	cr_assert_eq(b.x.ops_n, 0);
+	close_bed(&b);
+}
+
 Test(meta, delete_topics)
 {
 	struct bed b;

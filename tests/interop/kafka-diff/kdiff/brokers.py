@@ -9,7 +9,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "system"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "system"))
 import cluster as moldau_cluster  # noqa: E402
 
 KAFKA = "4.4.0"
@@ -28,12 +28,12 @@ class Skip(Exception):
     """The comparison cannot run here; the text says why."""
 
 
-def jars(build, seconds):
+def jars(build, cache, seconds):
     """Class path of Apache Kafka and of Codec.java; downloads and compiles what is not there yet."""
     for tool in ("java", "javac"):
         if not shutil.which(tool):
             raise Skip(f"no {tool} (Debian: openjdk-17-jdk-headless)")
-    top = os.path.join(os.path.abspath(build), "kafka-jars")
+    top = os.path.join(os.path.abspath(cache or os.path.join(build, "interop-cache")), "kafka-broker")
     libs, done = os.path.join(top, "libs-" + KAFKA), os.path.join(top, "complete-" + KAFKA)
     os.makedirs(top, exist_ok=True)
     if not os.path.exists(done):

@@ -20,6 +20,7 @@ def run(d):
     heartbeats(d)
     commits(d)
     fetches(d)
+    topic_gone(d)
     describes(d)
     deletes(d)
 
@@ -289,6 +290,19 @@ def commits(d):
         g.leave("left", {"memberId": m})
         ask("empty group of a protocol, no generation", g.name)
         ask("empty group, old member", g.name, 1, m)
+
+
+def topic_gone(d):
+    """Trap 80: a deleted topic takes its committed offsets along."""
+    t, group = d.topic(), d.unique("gone")
+    body = {"groupId": group, "topics": [{"name": t, "partitionIndexes": [0]}]}
+    d.ask("before the delete (trap 80)", "OffsetCommit", 8, {"groupId": group, "generationIdOrMemberEpoch": -1, "topics": [
+        {"name": t, "partitions": [{"partitionIndex": 0, "committedOffset": 5}]}]})
+    d.ask("before the delete (trap 80)", "OffsetFetch", 7, body)
+    d.ask("", "DeleteTopics", 5, {"topicNames": [t], "timeoutMs": 10000}, quiet=True)
+    d.until("OffsetFetch", 7, body, lambda r: r["topics"][0]["partitions"][0]["committedOffset"] == -1, what="offset gone")
+    d.ask("after the delete (trap 80)", "OffsetFetch", 7, body)
+    d.ask("all after the delete (trap 80)", "OffsetFetch", 7, {"groupId": group, "topics": None})
 
 
 def fetches(d):

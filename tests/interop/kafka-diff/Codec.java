@@ -1,8 +1,8 @@
 /*
- * Codec.java - Kafka's own message classes behind a line protocol: the independent decoder of kafka_diff.
+ * Codec.java - Kafka's own message classes behind a line protocol: the independent decoder of kafka-diff.
  *
  * One command a line on standard input, one answer a line: "ok TEXT" or "err TEXT".
- *   enc KEY VERSION CORRELATION JSON     -> hex of header and body of a request (client id "kafka_diff")
+ *   enc KEY VERSION CORRELATION JSON     -> hex of header and body of a request (client id "kafka-diff")
  *   dec KEY VERSION HEX                  -> JSON of header, body and the count of bytes behind them
  *   batch JSON                           -> hex of one record batch
  *   batches HEX                          -> JSON of the batches of a fetch, offsets to records
@@ -169,7 +169,7 @@ public class Codec {
 		JsonNode json = JSON.readTree(a[4]);
 		short headerVersion = type.requestHeaderVersion(version);
 		RequestHeaderData header = new RequestHeaderData().setRequestApiKey(key).setRequestApiVersion(version)
-			.setCorrelationId(Integer.parseInt(a[3])).setClientId("kafka_diff");
+			.setCorrelationId(Integer.parseInt(a[3])).setClientId("kafka-diff");
 		if (json.has("_header")) {
 			fill(header, json.get("_header"), headerVersion);
 			((ObjectNode) json).remove("_header");

@@ -1,1 +1,0 @@
-"""Comparison of Moldau with Apache Kafka, request by request. Start: tests/interop/kafka_diff."""
