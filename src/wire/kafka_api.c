@@ -26,7 +26,8 @@ const struct kafka_api kafka_apis[] = {
 	RESERVED(5, "StopReplica")
 	RESERVED(6, "UpdateMetadata")
 	RESERVED(7, "ControlledShutdown")
-	LIVE(8, OFFSET_COMMIT, "OffsetCommit", offset_commit, GROUPS, READ, GROUP, REQUEST)
+	/* Sarama before 1.37 sends version 1 unasked (tests/interop/sarama-old); its own commit times are not kept. */
+	RANGE(8, OFFSET_COMMIT, "OffsetCommit", offset_commit, 1, 10, 2, GROUPS, READ, GROUP, REQUEST)
 	LIVE(9, OFFSET_FETCH, "OffsetFetch", offset_fetch, GROUPS, DESCRIBE, GROUP, REQUEST)
 	LIVE(10, FIND_COORDINATOR, "FindCoordinator", find_coordinator,
 	     GROUPS, DESCRIBE, BY_REQUEST, REQUEST)

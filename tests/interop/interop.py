@@ -55,12 +55,6 @@ def fetch(what, *cmd, cwd=None, env=None, seconds=900, ours=False):
     return r.stdout
 
 
-def copy(sources, to):
-    """Copies files of clients/ into a folder of the cache, where tools may write beside them."""
-    for s in sources:
-        shutil.copy(os.path.join(CLIENTS, s), to)
-
-
 def venv(python, *packages):
     """A Python with those packages from PyPI."""
     where = folder("python")
@@ -90,16 +84,20 @@ def npm(*packages):
     return where
 
 
-def go(name):
-    """Builds clients/NAME (go.mod, main.go); the program."""
-    where = folder("go", name)
-    src = os.path.join(CLIENTS, name)
-    for f in os.listdir(src):
-        shutil.copy(os.path.join(src, f), where)
-    program = os.path.join(where, name)
+def go(name, built=None, instead=()):
+    """Builds clients/NAME (go.mod, main.go) in the folder `built`, with texts put in for others; the program."""
+    built = built or name
+    where = folder("go", built)
+    for f in ("go.mod", "main.go"):
+        with open(os.path.join(CLIENTS, name, f)) as r, open(os.path.join(where, f), "w") as w:
+            text = r.read()
+            for old in instead:
+                text = text.replace(old, instead[old])
+            w.write(text)
+    program = os.path.join(where, built)
     env = {"GOFLAGS": "-mod=mod"}
-    fetch(name, tool("go", "golang-go"), "mod", "tidy", cwd=where, env=env)
-    fetch(name, "go", "build", "-o", program, ".", cwd=where, env=env, ours=True)
+    fetch(built, tool("go", "golang-go"), "mod", "tidy", cwd=where, env=env)
+    fetch(built, "go", "build", "-o", program, ".", cwd=where, env=env, ours=True)
     return program
 
 

@@ -311,8 +311,11 @@ func offsets(adm *kadm.Client) error {
 func configs(adm *kadm.Client) error {
 	value := "7200000"
 	r, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &value}}, topic)
-	if err != nil || r[0].Err != nil {
-		return errors.Join(err, r[0].Err)
+	if err == nil {
+		err = r[0].Err
+	}
+	if err != nil {
+		return err
 	}
 	if err := until("the new value", func() (bool, error) {
 		c, err := adm.DescribeTopicConfigs(ctx, topic)
@@ -381,8 +384,11 @@ func main() {
 	})
 	step("partitions", func() error {
 		r, err := adm.UpdatePartitions(ctx, 4, topic)
-		if err != nil || r.Error() != nil {
-			return errors.Join(err, r.Error())
+		if err == nil {
+			err = r.Error()
+		}
+		if err != nil {
+			return err
 		}
 		return until("four partitions", func() (bool, error) {
 			d, err := adm.ListTopics(ctx, topic)
@@ -416,8 +422,11 @@ func main() {
 		var os kadm.Offsets
 		os.Add(kadm.Offset{Topic: topic, Partition: 0, At: 100})
 		r, err := adm.DeleteRecords(ctx, os)
-		if err != nil || r.Error() != nil {
-			return errors.Join(err, r.Error())
+		if err == nil {
+			err = r.Error()
+		}
+		if err != nil {
+			return err
 		}
 		s, err := adm.ListStartOffsets(ctx, topic)
 		if err != nil {
@@ -432,8 +441,11 @@ func main() {
 	})
 	step("delete", func() error {
 		r, err := adm.DeleteTopics(ctx, topic)
-		if err != nil || r[topic].Err != nil {
-			return errors.Join(err, r[topic].Err)
+		if err == nil {
+			err = r[topic].Err
+		}
+		if err != nil {
+			return err
 		}
 		return until("the topic is gone", func() (bool, error) {
 			d, err := adm.ListTopics(ctx)
