@@ -28,6 +28,11 @@
 #define FD_HELD (FD_HOLD + 6)
 #define FD_LAST (FD_HELD + HOST_HELD_MAX - 1)
 
+/* Of descriptors, role names and messages between the processes: changed with any of them. */
+#define HOST_LAYOUT 1
+/* In the environment of a supervisor that takes over from the one before it: path of the list. */
+#define HOST_HANDOVER "MOLDAU_HANDOVER"
+
 /* Letters on the pair. */
 #define HAND_LIVE 'L'			/* a liveness connection: hold it */
 #define HAND_WATCHED 'W'		/* the last one is at work: let go of the others */
@@ -35,6 +40,7 @@
 struct host {
 	struct conf *conf;
 	char run_dir[256], log_dir[256];
+	char program[512];		/* the file that the supervisor was started from */
 	char settings[300];		/* the settings in force, for children: <run_dir>/settings */
 	char table[300], pages[300];	/* paths of the shared memory */
 	bool no_tmpfs;			/* it is no file in run_dir, but descriptors of the supervisor */
@@ -51,6 +57,10 @@ struct host {
 
 /* Settings of the command line and its file into h->conf, checked; OK, or < 0 with err[CONF_ERR_BYTES]. */
 int host_settings(struct host *h, bool quiet, char *err);
+/* The settings in force that a handover list lies beside, instead of those of the command line. */
+int host_settings_in_force(struct host *h, const char *handover, char *err);
+/* What has to be the same for processes of two releases to work together: "1.2.3". */
+void host_layout(char *ret, size_t cap);
 int host_write_settings(const struct conf *c, const char *path);
 /* h->conf against the settings in force at `settings`: writes <settings>.new, which may be put in their
  * place, and logs what changes and what needs a restart. */

@@ -1,6 +1,7 @@
 /*
  * keeper.h - the supervisor's state, shared by the files it is split into: main_super.c (children,
- * signals), main_open.c (what must be there before the first child), main_reload.c (SIGHUP, SIGUSR1).
+ * signals), main_open.c (what must be there before the first child), main_reload.c (SIGHUP, SIGUSR1),
+ * main_upgrade.c (SIGUSR2).
  */
 #ifndef BROKER_KEEPER_H
 #define BROKER_KEEPER_H
@@ -17,6 +18,7 @@ struct keeper {
 	struct bells *bells;
 	pid_t pid[SUPER_CHILDREN_MAX];
 	pid_t checker;			/* it reads the new settings; 0: none does */
+	bool upgrade;			/* and is the new release */
 	uint64_t checker_ms;		/* since then */
 	unsigned owed[SUPER_CHILDREN_MAX];	/* signals for when the child is ready, by bit */
 	int n_held;			/* descriptors FD_HELD ... */
@@ -35,9 +37,18 @@ void keeper_wipe(struct keeper *k);
 /* After a clean end nothing in the run directory is of use: its memory is given back. */
 void keeper_leave(struct keeper *k);
 
+/* ---- main_upgrade.c ---- */
+
+/* Becomes what is in the program file now, with the same process number, descriptors and children.
+ * Returns only if that failed, which was logged. */
+void keeper_become(struct keeper *k);
+/* The other end of it: takes over what `list` names, instead of keeper_open(). */
+int keeper_take_over(struct keeper *k, const char *list, uint64_t now_ms) MUST_CHECK;
+
 /* ---- main_reload.c ---- */
 
-void keeper_reload(struct keeper *k, uint64_t now_ms);
+/* upgrade: the program file is to take over, if it likes the settings. */
+void keeper_reload(struct keeper *k, uint64_t now_ms, bool upgrade);
 /* The checker ended. */
 void keeper_checked(struct keeper *k, int status);
 void keeper_tick_reload(struct keeper *k, uint64_t now_ms);

@@ -13,7 +13,7 @@ src_broker_libgroups_a_SOURCES = %D%/groups.c %D%/groups.h %D%/load.c %D%/api_gr
 GROUPS_LIBS = src/broker/libgroups.a src/group/libgroup.a
 # What every process of the broker starts with: the supervisor's policy and doing, the roles' host.
 noinst_LIBRARIES += src/broker/libhost.a
-src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/main_open.c %D%/main_reload.c %D%/main_conf.c %D%/keeper.h %D%/host.h %D%/super.c %D%/super.h %D%/storage.c \
+src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/main_open.c %D%/main_reload.c %D%/main_upgrade.c %D%/main_conf.c %D%/keeper.h %D%/host.h %D%/super.c %D%/super.h %D%/storage.c \
 	%D%/metrics.c %D%/metrics.h
 HOST_LIBS = src/broker/libhost.a
 # The agent; links part, log, meta, client, ipc, wire, conf.

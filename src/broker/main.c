@@ -91,6 +91,7 @@ static int usage(FILE *to)
 
 struct options {
 	const char *role, *settings;	/* of a child: what it is; "check": the settings in force */
+	const char *layout;		/* "check": of the release that runs */
 	bool check;
 	int idx;
 };
@@ -117,6 +118,8 @@ static int read_options(int argc, char **argv, struct options *o)
 			o->idx = (int)strtol(v, NULL, 10);
 		else if (strcmp(a, "--in-force") == 0)
 			o->settings = v;
+		else if (strcmp(a, "--layout") == 0)
+			o->layout = v;
 		else if (strcmp(a, "-c") != 0 && strcmp(a, "--set") != 0)
 			return usage(stderr);
 		i++;
@@ -141,11 +144,15 @@ int main(int argc, char **argv)
 	struct options o = { 0 };
 	char err[CONF_ERR_BYTES] = "";
 	struct rlimit lim;
+	const char *over = getenv(HOST_HANDOVER);
 	int st = read_options(argc, argv, &o);
 
 	if (st >= 0)
 		return st;
-	st = host_settings(&h, o.role != NULL && !o.settings, err);
+	host_layout(err, sizeof err);
+	if (o.layout && strcmp(o.layout, err) != 0)
+		return SUPER_OTHER_LAYOUT;
+	st = over ? host_settings_in_force(&h, over, err) : host_settings(&h, o.role != NULL && !o.settings, err);
 	if (st == OK && o.settings)
 		return host_check_reload(&h, o.settings) == OK ? SUPER_DONE : SUPER_USAGE;
 	if (st == OK && !o.check)

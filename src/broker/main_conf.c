@@ -58,6 +58,19 @@ static int set_one(struct conf *c, const char *kv, bool quiet, char *err)
 	return st < 0 ? st : OK;
 }
 
+static int finish(struct host *h, char *err)
+{
+	int st = conf_check(h->conf, err);
+
+	if (st < OK)
+		return st;
+	h->n_listeners = conf_listeners(h->conf, h->listeners, err);
+	if (h->n_listeners < 0)
+		return h->n_listeners;
+	log_os_least(conf_str(h->conf, "log.level"));
+	return OK;
+}
+
 int host_settings(struct host *h, bool quiet, char *err)
 {
 	static const char *const options[] = { "-c", "--set" };	/* so that the latter is stronger, wherever */
@@ -72,15 +85,22 @@ int host_settings(struct host *h, bool quiet, char *err)
 				     set_one(h->conf, h->argv[i + 1], quiet, err);
 			i++;
 		}
-	if (st == OK)
-		st = conf_check(h->conf, err);
-	if (st < OK)
-		return st;
-	h->n_listeners = conf_listeners(h->conf, h->listeners, err);
-	if (h->n_listeners < 0)
-		return h->n_listeners;
-	log_os_least(conf_str(h->conf, "log.level"));
-	return OK;
+	return st == OK ? finish(h, err) : st;
+}
+
+int host_settings_in_force(struct host *h, const char *handover, char *err)
+{
+	const char *slash = strrchr(handover, '/');
+	char path[600];
+
+	snprintf(path, sizeof path, "%.*s/settings", (int)(slash ? slash - handover : 0), handover);
+	int st = load_file(h->conf, path, true, err);
+	return st == OK ? finish(h, err) : st;
+}
+
+void host_layout(char *ret, size_t cap)
+{
+	snprintf(ret, cap, "%d.%u.%u", HOST_LAYOUT, (unsigned)bell_layout(), (unsigned)part_table_layout());
 }
 
 int host_write_settings(const struct conf *c, const char *path)

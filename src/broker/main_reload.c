@@ -23,23 +23,30 @@ void keeper_owe(struct keeper *k, int signo)
 		k->owed[i] |= signo == SIGHUP ? 1u : 2u;
 }
 
-void keeper_reload(struct keeper *k, uint64_t now_ms)
+void keeper_reload(struct keeper *k, uint64_t now_ms, bool upgrade)
 {
-	char *argv[ARGS_MAX], text[80];
+	char role[] = "--role", check[] = "check", in_force[] = "--in-force", opt_layout[] = "--layout";
+	char *argv[ARGS_MAX], text[80], layout[40];
 	struct timespec t;
 	int n = 0;
 
-	if (k->checker || k->policy.draining)
+	if (k->checker || k->policy.draining || (upgrade && k->policy.rolling >= 0))
 		return;
+	k->upgrade = upgrade;
+	host_layout(layout, sizeof layout);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
 		 (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
 	proc_notify(text);
 	argv[n++] = k->h->argv[0];
-	argv[n++] = (char[]){ "--role" };
-	argv[n++] = (char[]){ "check" };
-	argv[n++] = (char[]){ "--in-force" };
+	argv[n++] = role;
+	argv[n++] = check;
+	argv[n++] = in_force;
 	argv[n++] = k->h->settings;
+	if (upgrade) {
+		argv[n++] = opt_layout;
+		argv[n++] = layout;
+	}
 	for (int i = 1; i < k->h->argc && n < ARGS_MAX - 1; i++)
 		argv[n++] = k->h->argv[i];
 	argv[n] = NULL;
@@ -51,7 +58,7 @@ void keeper_reload(struct keeper *k, uint64_t now_ms)
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		unsetenv("NOTIFY_SOCKET");
-		execv("/proc/self/exe", argv);
+		execv(upgrade ? k->h->program : "/proc/self/exe", argv);
 		_exit(127);
 	}
 	if (k->checker < 0) {
@@ -60,13 +67,30 @@ void keeper_reload(struct keeper *k, uint64_t now_ms)
 	}
 }
 
+/* The settings stay as they are: what changes is the program. */
+static void upgrade_checked(struct keeper *k, int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	if (code == 0)
+		keeper_become(k);
+	else
+		log_os("supervisor", LOG_OS_ERROR, code == SUPER_OTHER_LAYOUT ?
+		       "the new release has another layout of shared memory" : "the new release is refused",
+		       k->h->program, code == SUPER_OTHER_LAYOUT ? "Restart the broker." :
+		       "It does not run here, or does not like the settings; the old one goes on.");
+}
+
 void keeper_checked(struct keeper *k, int status)
 {
 	char path[320];
 
 	k->checker = 0;
 	snprintf(path, sizeof path, "%s.new", k->h->settings);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && rename(path, k->h->settings) == 0) {
+	if (k->upgrade) {
+		unlink(path);
+		upgrade_checked(k, status);
+	} else if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && rename(path, k->h->settings) == 0) {
 		host_reload(k->h);
 		keeper_owe(k, SIGHUP);
 		log_os("supervisor", LOG_OS_INFO, "the settings were read again", NULL, NULL);

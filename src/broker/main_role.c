@@ -589,6 +589,7 @@ int run_role(struct host *h, const char *role, int idx)
 	prctl(PR_SET_NAME, path);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	for (int i = FD_EVENT; i <= FD_LAST; i++)
 		if (fcntl(i, F_GETFD) >= 0)
 			fcntl(i, F_SETFD, FD_CLOEXEC);

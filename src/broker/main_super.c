@@ -90,6 +90,7 @@ static void spawn(struct keeper *k, int i)
 		signal(SIGINT, SIG_IGN);
 		signal(SIGHUP, SIG_IGN);
 		signal(SIGUSR1, SIG_IGN);
+		signal(SIGUSR2, SIG_IGN);
 		execv("/proc/self/exe", argv);
 		_exit(127);
 	}
@@ -148,6 +149,7 @@ static void act(struct keeper *k)
 			break;
 		case SUPER_ROLLED:
 			log_os("supervisor", LOG_OS_INFO, "every process was replaced", NULL, NULL);
+			proc_notify("READY=1");
 			break;
 		case SUPER_EXIT:
 			k->end = true;
@@ -226,7 +228,7 @@ static void take_hands(struct keeper *k)
 
 static int watch_signals(struct keeper *k)
 {
-	static const int mine[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	static const int mine[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -254,7 +256,10 @@ static void take_signals(struct keeper *k)
 			act(k);
 			break;
 		case SIGHUP:
-			keeper_reload(k, now_ms());
+			keeper_reload(k, now_ms(), false);
+			break;
+		case SIGUSR2:
+			keeper_reload(k, now_ms(), true);
 			break;
 		case SIGUSR1:
 			if (log_os_reopen() != OK)
@@ -266,18 +271,6 @@ static void take_signals(struct keeper *k)
 }
 
 /* ---- the loop ---- */
-
-/* For init scripts, which wait for it. */
-static void write_pid(struct host *h)
-{
-	const char *path = conf_str(h->conf, "pid.file");
-	FILE *f = path ? fopen(path, "we") : NULL;
-
-	if (f)
-		fprintf(f, "%d\n", (int)getpid());
-	if ((f && fclose(f) != 0) || (path && !f))
-		log_os("supervisor", LOG_OS_ERROR, "cannot write pid.file", path, strerror(errno));
-}
 
 static void tick(struct keeper *k)
 {
@@ -301,7 +294,8 @@ static void tick(struct keeper *k)
 	keeper_tick_reload(k, now);
 	if (all && !k->served) {
 		k->served = true;
-		write_pid(k->h);
+		if (proc_write_pid(conf_str(k->h->conf, "pid.file")) != OK)
+			log_os("supervisor", LOG_OS_ERROR, "cannot write pid.file", strerror(errno), NULL);
 		log_os("supervisor", LOG_OS_INFO, "serving", NULL, NULL);
 		proc_notify("READY=1");
 	}
@@ -315,9 +309,15 @@ int supervise(struct host *h)
 {
 	struct keeper k = { .h = h, .port = { ring }, .watchdog_ms = proc_watchdog_ms() };
 
-	if (keeper_open(&k) != OK || watch_signals(&k) != OK)
-		return SUPER_FAILED;
+	const char *list = getenv(HOST_HANDOVER);
+	ssize_t n = readlink("/proc/self/exe", h->program, sizeof h->program - 1);
+
+	h->program[n > 0 ? n : 0] = 0;
 	super_init(&k.policy, h->workers, h->groups, (uint64_t)conf_int(h->conf, "process.hang.timeout.ms"));
+	int err = list ? keeper_take_over(&k, list, now_ms()) : keeper_open(&k);
+	unsetenv(HOST_HANDOVER);
+	if (err != OK || watch_signals(&k) != OK)
+		return SUPER_FAILED;
 	k.policy.hangs = atomic_load(bell_word(k.bells, BELL_HANGS));
 	while (!k.end) {
 		struct pollfd p[] = { { .fd = k.signals, .events = POLLIN }, { .fd = FD_HOLD, .events = POLLIN } };

@@ -30,6 +30,7 @@ enum super_status {
 	SUPER_FAILED = 1,		/* a child is started again; the broker could not start */
 	SUPER_USAGE = 2,		/* command line or settings */
 	SUPER_UNFIT = 3,		/* data of another broker, cluster or newer release: the broker ends */
+	SUPER_OTHER_LAYOUT = 5,		/* a checker's: this release cannot take over while the broker runs */
 	SUPER_DENIED = 4,		/* a child's: rights or room are missing; the broker ends with FAILED */
 };
 

@@ -73,6 +73,11 @@ void bell_format(void *mem, size_t bytes, uint32_t slots)
 	h->magic = MAGIC;
 }
 
+uint32_t bell_layout(void)
+{
+	return (uint32_t)MAGIC & 0xff;
+}
+
 bool bell_valid(const void *mem, size_t bytes)
 {
 	const struct header *h = mem;

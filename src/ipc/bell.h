@@ -38,6 +38,8 @@ struct bells;			/* private handle of one process: mapping + who was marked this 
 size_t bell_bytes(uint32_t slots);
 /* Formats zeroed memory; by the supervisor, once. */
 void bell_format(void *mem, size_t bytes, uint32_t slots);
+/* Layout version of the pages. */
+uint32_t bell_layout(void);
 /* These are formatted pages of this layout, all of them. */
 bool bell_valid(const void *mem, size_t bytes);
 /* A handle on formatted pages; `self` is this process. The caller frees it with mem_free(). */

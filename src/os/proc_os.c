@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -68,6 +69,17 @@ void proc_keep_on_exec(int fd, bool keep)
 
 	if (flags >= 0)
 		fcntl(fd, F_SETFD, keep ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC);
+}
+
+int proc_write_pid(const char *path)
+{
+	FILE *f = path ? fopen(path, "we") : NULL;
+
+	if (!path)
+		return OK;
+	bool ok = f && fprintf(f, "%d\n", (int)getpid()) > 0;
+
+	return f && fclose(f) == 0 && ok ? OK : E_IO;
 }
 
 void proc_notify(const char *state)

@@ -19,6 +19,8 @@ bool proc_take(int sock, char *ret_letter, int *ret_fd);
 int proc_place(int fd, int number);
 void proc_keep_on_exec(int fd, bool keep);
 
+/* The process number into a file, for init scripts; NULL path: nothing. OK, or E_IO (errno says why). */
+int proc_write_pid(const char *path);
 /* One datagram to the init system (sd_notify's protocol): "READY=1" ... Nothing without NOTIFY_SOCKET. */
 void proc_notify(const char *state);
 /* The init system wants a sign of life so often, in milliseconds; 0: it does not. */

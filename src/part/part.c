@@ -69,6 +69,11 @@ int part_table_format(void *mem, const struct part_limits *lim, const struct par
 	return OK;
 }
 
+uint32_t part_table_layout(void)
+{
+	return PART_LAYOUT;
+}
+
 int part_table_limits(const void *mem, size_t bytes, struct part_limits *ret)
 {
 	const struct part_header *h = mem;

@@ -47,6 +47,8 @@ typedef int part_grow_fn(void *ctx, uint64_t off, uint64_t len);
 /* Formats zeroed memory (agent or supervisor, once). */
 int part_table_format(void *mem, const struct part_limits *lim, const struct part_id *id,
 		      struct lock_port *lock, part_grow_fn *grow, void *grow_ctx) MUST_CHECK;
+/* Layout version of a table made by this release. */
+uint32_t part_table_layout(void);
 /* How a formatted table was made; E_DAMAGED, E_VERSION: it is none that we can read. `bytes`: of mem. */
 int part_table_limits(const void *mem, size_t bytes, struct part_limits *ret) MUST_CHECK;
 /* E_FOREIGN: another id, boot or generation; E_VERSION: another layout; E_DAMAGED: bad checksum.

@@ -21,6 +21,7 @@
 #include "os/log_os.h"
 #include "os/loop_os.h"
 #include "os/net_os.h"
+#include "os/proc_os.h"
 #include "quorum/main_zk.h"
 #include "quorum/serve.h"
 
@@ -33,6 +34,7 @@
 
 static struct {
 	char data_dir[400], listen[256], metrics[256], cluster_id[24], node_id[16], snapshot_bytes[24];
+	char pid_file[256], log_output[256];
 	char peer_listen[256], peer_address[256], voters[2048], join[2048], observer[8], beat_ms[16], elect_ms[16];
 } arg_set = { .node_id = "0", .snapshot_bytes = "67108864", .observer = "false", .beat_ms = "50", .elect_ms = "300" };
 
@@ -58,6 +60,10 @@ static const struct option_row {
 	{ "heartbeat-ms", "the leader speaks this often (50)", arg_set.beat_ms, sizeof arg_set.beat_ms },
 	{ "election-timeout-ms", "followers wait so long, up to twice (300)", arg_set.elect_ms,
 		sizeof arg_set.elect_ms },
+	{ "pid-file", "the process number is written here once it runs", arg_set.pid_file,
+	  sizeof arg_set.pid_file },
+	{ "log-output", "stderr, the path of a file, syslog (stderr)", arg_set.log_output,
+	  sizeof arg_set.log_output },
 	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
 	  sizeof arg_set.snapshot_bytes },
 };
@@ -353,6 +359,14 @@ static void on_drain(struct loop_timer *t)
 		d->loop->calls->timer_set(d->loop, t, DRAIN_US);
 }
 
+static void on_rotate(void *ctx, int signo)
+{
+	(void)ctx;
+	(void)signo;
+	if (log_os_reopen() != OK)
+		log_os("quorum", LOG_OS_ERROR, "cannot open the log file again", arg_set.log_output, NULL);
+}
+
 static void on_term(void *ctx, int signo)
 {
 	struct daemon *d = ctx;
@@ -360,6 +374,7 @@ static void on_term(void *ctx, int signo)
 	(void)signo;
 	if (d->drain.fire)
 		return;
+	proc_notify("STOPPING=1");
 	log_os("quorum", LOG_OS_INFO, "draining", NULL, NULL);
 	serve_drain(d->serve);
 	zk_main_drain(arg_zk);
@@ -474,8 +489,16 @@ static int run(const struct settings *s, char *why)
 		net_os_accept(d.os_loop, peer_fd, on_accept_peer, &d);
 	loop_os_signal(d.os_loop, SIGTERM, on_term, &d);
 	loop_os_signal(d.os_loop, SIGINT, on_term, &d);
+	loop_os_signal(d.os_loop, SIGUSR1, on_rotate, &d);
 	node_start(d.node);
+	if (arg_set.pid_file[0] && proc_write_pid(arg_set.pid_file) != OK) {
+		snprintf(why, WHY, "pid-file: %.300s cannot be written", arg_set.pid_file);
+		return E_IO;
+	}
+	proc_notify("READY=1");
 	int status = loop_os_run(d.os_loop);
+	if (arg_set.pid_file[0])
+		unlink(arg_set.pid_file);
 	log_os("quorum", LOG_OS_INFO, "stopped", NULL, NULL);
 	return status;
 }
@@ -526,6 +549,10 @@ int main(int argc, char **argv)
 	}
 	if (only_check)
 		return puts("moldau-quorum: the settings are good") < 0;
+	if (arg_set.log_output[0] && log_os_open(arg_set.log_output) != OK) {
+		fprintf(stderr, "moldau-quorum: log-output: %s cannot be written\n", arg_set.log_output);
+		return 1;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	struct rlimit rl;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {

@@ -248,7 +248,7 @@ def test_foreign_and_newer_folders_are_refused(pair):
         refused(pair, status=3, words=words)
         assert open(path).read() == change(good), "a refused folder was written to"
     open(path, "w").write(good)
-    refused(pair, "cluster.id=BBBBBBBBBBBBBBBBBBBBBB", status=3, words=["another cluster"])
+    refused(pair, "cluster.id=BBBBBBBBBBBBBBBBBBBBBB", status=3, words=["cluster.id of the folder", "broker: BBBBBB"])
     # The quorum of another cluster at the known address.
     pair.end(pair.quorum)
     pair.start_quorum("other")
@@ -525,3 +525,80 @@ def test_without_a_tmpfs_the_table_is_kept_by_the_supervisor():
         assert pair.metrics()['moldau_process_restarts_total{role="supervisor"}'] == 1
     finally:
         pair.finish()
+
+
+# ---- a new release takes over ----
+
+def test_upgrade_replaces_every_process_and_clients_go_on(pair):
+    ck = pytest.importorskip("confluent_kafka")
+    os.mkdir(f"{pair.dir}/bin")
+    program = f"{pair.dir}/bin/moldau-broker"
+
+    def install(what=None):
+        if what is None:
+            shutil.copy(os.path.join(BUILD, "moldau-broker"), program + ".new")
+        else:
+            with open(program + ".new", "w") as f:
+                f.write(what)
+        os.chmod(program + ".new", 0o755)
+        os.rename(program + ".new", program)
+        return os.stat(program).st_ino
+
+    def inode(pid):
+        return os.stat(f"/proc/{pid}/exe").st_ino
+
+    old = install()
+    pair.start_quorum()
+    pair.start_broker(command=[program, *pair.command()[1:]])
+    pair.moldau("topics", "create", "t", "--partitions", "4")
+    wait_for("registered", lambda: "czxid=" in pair.q("get", "/brokers/ids/1"))
+    session = pair.q("get", "/brokers/ids/1")
+    before = pair.pids()
+    assert all(inode(p) == old for p in before)
+
+    # What does not run, or has another layout, is refused and disturbs nobody.
+    for bad, words in (("#!/bin/sh\nexit 1\n", "the new release is refused"),
+                       ("#!/bin/sh\nexit 5\n", "another layout of shared memory"), ("\x7fELF rubbish", "is refused")):
+        install(bad)
+        pair.broker.send_signal(signal.SIGUSR2)
+        wait_for(words, lambda: words in pair.log())
+    wait_for("no checker", lambda: pair.pids() == before)
+
+    new = install()
+    failed, acked = [], set()
+    p = ck.Producer({"bootstrap.servers": f"127.0.0.1:{pair.port}", "enable.idempotence": True, "linger.ms": 2,
+                     "reconnect.backoff.max.ms": 100})
+    conns = [ApiConn(pair.port) for _ in range(6)]
+    assert all(c.alive() for c in conns)
+    workers = pair.pids("worker")
+    by = {c: c.served_by(workers) for c in conns}
+    pair.broker.send_signal(signal.SIGUSR2)
+    n, done = 0, False
+    end = time.monotonic() + 60
+    while not done:
+        assert time.monotonic() < end, pair.log()[-3000:]
+        for _ in range(10):
+            p.produce("t", str(n), partition=n % 4,
+                      on_delivery=lambda e, m: failed.append(e) if e else acked.add(int(m.value())))
+            n += 1
+        p.poll(0.005)
+        done = "every process was replaced" in pair.log()
+        living = [c for c in conns if os.path.exists(f"/proc/{by[c]}") and by[c] in pair.pids()]
+        answered = [c.alive() for c in living]
+        for c, ok in zip(living, answered):	# may have ended while we asked
+            assert ok or wait_for("its worker is ending", lambda: by[c] not in pair.pids(), 25)
+    assert p.flush(60) == 0 and not failed and len(acked) == n
+    assert pair.broker.poll() is None and inode(pair.broker.pid) == new
+    assert not set(before) & set(pair.pids()) and len(pair.pids()) == len(before)
+    assert all(inode(x) == new for x in pair.pids())
+    assert pair.q("get", "/brokers/ids/1") == session, "the session did not survive"
+    assert sum(ends(pair, "t", 4)) == n
+    m = pair.metrics()
+    assert all(m['moldau_process_restarts_total{role="%s"}' % r] == 0 for r in ("worker", "agent", "storage", "groups", "supervisor"))
+    assert "recovered=0 scanned_segments=0" in pair.log(True).split("the new release takes over")[-1]
+    # Once more, and a plain stop is still clean.
+    pair.broker.send_signal(signal.SIGUSR2)
+    wait_for("again", lambda: pair.log().count("every process was replaced") == 2, 60)
+    pair.end(pair.broker)
+    assert "everything is on the disk" in pair.log()
+    assert os.listdir(pair.run_dir) == [] if os.path.isdir(pair.run_dir) else True
