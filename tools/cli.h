@@ -65,6 +65,7 @@ int cmd_topics(int argc, char **argv);
 int cmd_produce(int argc, char **argv);
 int cmd_consume(int argc, char **argv);
 int cmd_groups(int argc, char **argv);
+int cmd_quorum(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 
 #endif

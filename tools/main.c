@@ -33,6 +33,7 @@ static const struct {
 	{ "produce", cmd_produce, "send lines of the standard input to a topic" },
 	{ "consume", cmd_consume, "print the records of a topic" },
 	{ "groups", cmd_groups, "list, describe, delete consumer groups" },
+	{ "quorum", cmd_quorum, "status and members of the coordination service, its tree" },
 	{ "log", cmd_log, "print what is in segment files (log dump FILE...)" },
 	{ "version", cmd_version, "print the version" },
 };

@@ -2,7 +2,7 @@ noinst_LIBRARIES += src/quorum/libquorum.a
 src_quorum_libquorum_a_SOURCES = %D%/rlog.c %D%/rlog.h %D%/rlog_meta.c %D%/rlog_snap.c %D%/recover.c \
 	%D%/node.c %D%/node.h %D%/node_in.h %D%/propose.c %D%/member.c %D%/message.c %D%/ship.c %D%/peer.c %D%/peer.h \
 	%D%/sessions.c %D%/sessions.h %D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h %D%/serve_in.h \
-	%D%/serve_feed.c \
+	%D%/serve_admin.c %D%/serve_feed.c \
 	%D%/zk.h %D%/zk_int.h %D%/zk_conn.c %D%/zk_request.c %D%/zk_write.c %D%/zk_read.c %D%/zk_watch.c \
 	%D%/zk_auth.c %D%/zk_word.c %D%/zk_mntr.c %D%/zk_reap.c %D%/zk_conf.c %D%/zk_conf.h
 EXTRA_DIST += proto/zk_mntr.def

@@ -45,7 +45,7 @@ void serve_start(struct buf *b, enum qf_type t, uint32_t fields)
 	mp_put_int(b, t);
 }
 
-static void start_answer(struct buf *b, enum qf_type t, uint32_t fields, uint32_t id, int err)
+void serve_answer(struct buf *b, enum qf_type t, uint32_t fields, uint32_t id, int err)
 {
 	serve_start(b, t, fields);
 	mp_put_int(b, id);
@@ -74,7 +74,7 @@ static void refuse(struct conn *c, enum qf_type t, uint32_t id, int err)
 {
 	struct buf b;
 
-	start_answer(&b, t, t == QF_MULTI || t == QF_GET ? 5 : 3, id, err);
+	serve_answer(&b, t, t == QF_MULTI || t == QF_GET ? 5 : 3, id, err);
 	if (t == QF_MULTI || t == QF_GET) {
 		mp_put_int(&b, 0);
 		mp_put_array(&b, 0);
@@ -180,8 +180,7 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len);
 
 static void take(struct conn *c, uint8_t *frame, uint32_t len);
 
-/* A write or a read of c is answered: what waited for it goes on. */
-static void answered(struct conn *c)
+void serve_answered(struct conn *c)
 {
 	if (c->closed) {
 		conn_free(c);
@@ -215,7 +214,7 @@ static void answer_hello(struct conn *c, uint32_t id, const struct coord_session
 {
 	struct buf b;
 
-	start_answer(&b, QF_HELLO, 9, id, OK);
+	serve_answer(&b, QF_HELLO, 9, id, OK);
 	mp_put_int(&b, QF_PROTOCOL);
 	mp_put_str(&b, str_of(c->s->conf.cluster_id));
 	mp_put_int(&b, x->id);
@@ -247,12 +246,12 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 			log_session(c->s, "session opened", n);
 		}
 	} else if (x->type == QF_CLOSE) {
-		start_answer(&b, QF_CLOSE, 3, x->id, OK);
+		serve_answer(&b, QF_CLOSE, 3, x->id, OK);
 		serve_push(c, &b);
 		if (!c->closed)
 			c->s->net->calls->close(c->net);
 	} else {
-		start_answer(&b, QF_MULTI, 5, x->id, r->err);
+		serve_answer(&b, QF_MULTI, 5, x->id, r->err);
 		mp_put_int(&b, zxid);
 		mp_put_array(&b, r->nops);
 		for (uint32_t i = 0; i < r->nops; i++) {
@@ -265,7 +264,7 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 	}
 	mem_free(x);
 	c->inflight--;
-	answered(c);
+	serve_answered(c);
 }
 
 /* ---- requests ---- */
@@ -392,7 +391,7 @@ static void do_get(struct conn *c, uint32_t id, struct mp_reader *m)
 		refuse(c, QF_GET, id, E_NOENT);
 		return;
 	}
-	start_answer(&b, QF_GET, 5, id, OK);
+	serve_answer(&b, QF_GET, 5, id, OK);
 	mp_put_int(&b, coord_zxid(t));
 	mp_put_array(&b, 1 + (children ? z->children : 0));
 	mp_put_array(&b, 6);
@@ -434,7 +433,7 @@ static void do_subscribe(struct conn *c, uint32_t id, struct mp_reader *m)
 		s->net->calls->abort(c->net);
 		return;
 	}
-	start_answer(&b, QF_SUBSCRIBE, 4, id, OK);
+	serve_answer(&b, QF_SUBSCRIBE, 4, id, OK);
 	mp_put_int(&b, now);
 	serve_push(c, &b);
 	c->subscribed = true;
@@ -463,7 +462,7 @@ static void do_beat(struct conn *c, uint32_t id)
 {
 	struct buf b;
 
-	start_answer(&b, QF_BEAT, 4, id, OK);
+	serve_answer(&b, QF_BEAT, 4, id, OK);
 	mp_put_int(&b, c->subscribed && !c->behind ? c->cursor : 0);
 	serve_push(c, &b);
 }
@@ -475,7 +474,7 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 	uint32_t fields = mp_array(&m);
 	int64_t type = mp_int(&m), id = mp_int(&m);
 
-	if (!mp_ok(&m) || fields < 2 || id < 0 || id > INT32_MAX || type < QF_HELLO || type > QF_LIVENESS) {
+	if (!mp_ok(&m) || fields < 2 || id < 0 || id > INT32_MAX || type < QF_HELLO || type > QF_ADMIN) {
 		s->net->calls->abort(c->net);
 		return;
 	}
@@ -484,7 +483,7 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 
 	if (x && !c->live)
 		touch(s, x);
-	if (t != QF_HELLO && t != QF_LIVENESS && !x) {
+	if (t != QF_HELLO && t < QF_LIVENESS && !x) {
 		refuse(c, t, (uint32_t)id, E_CLOSED);
 		return;
 	}
@@ -510,6 +509,12 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 	case QF_LIVENESS:
 		do_liveness(c, (uint32_t)id, &m);
 		break;
+	case QF_STATUS:
+		serve_status(c, (uint32_t)id);
+		break;
+	case QF_ADMIN:
+		serve_admin(c, (uint32_t)id, &m);
+		break;
 	case QF_CHANGES:
 	case QF_SNAP_BEGIN:
 	case QF_SNAP_END:
@@ -534,7 +539,7 @@ static void on_barrier(struct node_read *r, int err)
 	c->s->net->calls->frame_free(c->s->net, h->frame);
 	mem_free(h);
 	c->reading--;
-	answered(c);
+	serve_answered(c);
 }
 
 /* What must not be answered from a state that is behind: reads, and "there is no such session". */

@@ -1,4 +1,4 @@
-/* serve_in.h - what serve.c (requests, sessions) and serve_feed.c (changes, snapshots) share. */
+/* serve_in.h - what serve.c (requests, sessions), serve_feed.c (changes, snapshots) and serve_admin.c share. */
 #ifndef QUORUM_SERVE_IN_H
 #define QUORUM_SERVE_IN_H
 
@@ -39,6 +39,11 @@ struct serve {
 	bool draining;
 };
 
+void serve_answer(struct buf *b, enum qf_type t, uint32_t fields, uint32_t id, int err);
+/* A write or a read of c (inflight, reading) is answered: what waited for it goes on. c may be freed. */
+void serve_answered(struct conn *c);
+void serve_status(struct conn *c, uint32_t id);
+void serve_admin(struct conn *c, uint32_t id, struct mp_reader *m);
 void serve_start(struct buf *b, enum qf_type t, uint32_t fields);
 /* The frame goes out; b is released. */
 void serve_push(struct conn *c, struct buf *b);

@@ -22,11 +22,24 @@ enum qf_type {
 	QF_SUBSCRIBE,	/* [5, id, [prefix...], from_zxid] -> [5, id, err, zxid] */
 	QF_CLOSE,	/* [6, id] -> [6, id, err]: ends the session */
 	QF_LIVENESS,	/* [7, id, session, password] -> [7, id, err]: as the only request of a connection */
+	/* The next two need no session. [8, id] -> [8, id, err, cluster_id, state, leader or -1, term, commit, applied,
+	 * last, durable, zxid, znodes, sessions, connections, changing, [member...]]; state: 0 follower, 1 candidate,
+	 * 2 leader, 3 learner, 4 not a member; member: [id, peer address, voter, learner, leaving, self, leader,
+	 * connected, match] */
+	QF_STATUS,
+	QF_ADMIN,	/* [9, id, enum qf_admin, node or -1, peer address, observer] -> [9, id, err, why or nil] */
 	/* node: [path, value, version, czxid, mzxid, owner] */
 	QF_CHANGES = 16,	/* [16, zxid, more, [[deleted, path, value, version, czxid, mzxid, owner]...]] */
 	QF_SNAP_BEGIN,		/* [17, zxid] */
 	QF_SNAP_END,		/* [18, zxid] */
 	QF_EXPIRED,		/* [19]: the session is over; the connection is closed */
+};
+
+enum qf_admin {
+	QA_ADD = 1,		/* node, address, observer */
+	QA_REMOVE,		/* node */
+	QA_TRANSFER,		/* node, or -1: the best follower */
+	QA_SNAPSHOT,		/* of the node that is asked */
 };
 
 #endif
