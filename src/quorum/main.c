@@ -302,6 +302,9 @@ static bool check(struct settings *s, char *why)
 	s->observer = strcmp(arg_set.observer, "true") == 0;
 	if (zk_main_check(arg_zk, why) != OK)
 		return false;
+	if (z->from_zoo && zk_main_member(arg_zk, arg_set.node_id, sizeof arg_set.node_id, arg_set.voters,
+					  sizeof arg_set.voters, why) != OK)
+		return false;
 	if (arg_set.data_dir[0] == 0 && z->data_dir[0] != 0)	/* beside ZooKeeper's own files, never among them */
 		snprintf(arg_set.data_dir, sizeof arg_set.data_dir, "%.380s/moldau", z->data_dir);
 	if (arg_set.data_dir[0] == 0)

@@ -116,6 +116,45 @@ int zk_main_check(struct zk_main *m, char *why)
 	return zk_conf_check(&m->conf, why);
 }
 
+int zk_main_member(struct zk_main *m, char *node_id, size_t id_cap, char *voters, size_t voters_cap, char *why)
+{
+	const struct zk_conf *c = &m->conf;
+	char path[ZK_CONF_TEXT + 8], *text;
+	size_t at = 0;
+	bool self = false;
+
+	if (c->nservers < 2)
+		return OK;
+	snprintf(path, sizeof path, "%s/myid", c->data_dir);
+	text = slurp(path, why);
+	if (!text)
+		return E_NOENT;
+	snprintf(node_id, id_cap, "%.10s", trim(text));
+	mem_free(text);
+	for (uint32_t i = 0; i < c->nservers; i++) {
+		const struct zk_conf_server *s = &c->servers[i];
+		char mine[16];
+
+		snprintf(mine, sizeof mine, "%u", s->id);
+		self |= strcmp(mine, node_id) == 0;
+		if (s->observer) {
+			snprintf(why, ZK_CONF_WHY, "server.%u is an observer: start it with --join and --observer true", s->id);
+			return E_BAD;
+		}
+		int n = snprintf(voters + at, voters_cap - at, strchr(s->host, ':') ? "%s%u@[%s]:%u" : "%s%u@%s:%u",
+				 at > 0 ? "," : "", s->id, s->host, s->peer_port);
+
+		if (n < 0 || (size_t)n >= voters_cap - at) {
+			snprintf(why, ZK_CONF_WHY, "the ensemble is too large");
+			return E_BAD;
+		}
+		at += (size_t)n;
+	}
+	if (!self)
+		snprintf(why, ZK_CONF_WHY, "%.300s says %.10s, and there is no such server", path, node_id);
+	return self ? OK : E_BAD;
+}
+
 int zk_main_listen(struct zk_main *m, char *why)
 {
 	if (m->conf.listen[0]) {

@@ -14,6 +14,9 @@ struct zk_conf *zk_main_conf(struct zk_main *m);
 int zk_main_read(struct zk_main *m, const char *path, char *why);
 /* After all settings: reads the files they name, checks them. data_dir: what the log and the words tell. */
 int zk_main_check(struct zk_main *m, char *why);
+/* What an ensemble's zoo.cfg says of this node (its number is in dataDir/myid) and of its voters, as the settings
+ * node-id and voters take them. Nothing changes when there is no ensemble. */
+int zk_main_member(struct zk_main *m, char *node_id, size_t id_cap, char *voters, size_t voters_cap, char *why);
 /* Ports are taken (first, so that a busy one stops the start); none when nothing is to be listened on. */
 int zk_main_listen(struct zk_main *m, char *why);
 /* Serves; node is open and not started yet. */

@@ -52,6 +52,8 @@ static const struct row {
 	FLAG_ROW("zookeeper-skip-acl", "skipACL", skip_acl, "true: rights are not looked at"),
 	FLAG_ROW("zookeeper-sasl-required", "sessionRequireClientSASLAuth", sasl_required, "true: only SASL users"),
 	FLAG_ROW(NULL, "reconfigEnabled", reconfig, NULL),
+	FLAG_ROW("zookeeper-read-only", "readonlymode.enabled", read_only,
+		 "true: read-only clients are served without a quorum"),
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])
@@ -63,7 +65,7 @@ static const char *const harmless[] = {
 	"localSessionsUpgradingEnabled", "quorumListenOnAllIPs", "electionAlg", "leaderServes", "cnxTimeout",
 	"authProvider.1", "authProvider.sasl", "authProvider.x509", "requireClientAuthScheme", "serverCnxnFactory",
 	"ssl.authProvider", "ssl.hostnameVerification", "ssl.clientHostnameVerification", "clientPortListenBacklog",
-	"admin.enableServer", "admin.commandURL", "snapshot.trust.empty", "root.logger", "log.dir", "log.file",
+	"admin.enableServer", "admin.commandURL", "snapshot.trust.empty", "log4j.configuration", "file.encoding", "java.awt.headless", "root.logger", "log.dir", "log.file",
 	"jmx.log4j.disable", "peerType", "kerberos.removeHostFromPrincipal", "kerberos.removeRealmFromPrincipal",
 	"ssl.keyStore.password", "ssl.trustStore.password", "dynamicConfigFile", "metricsProvider.className",
 };
@@ -144,6 +146,10 @@ static int put_port(char *address, const char *value, char *why)
 		*colon = 0;
 	size_t n = strlen(address);
 
+	if (v == 0) {			/* as ZooKeeper: none */
+		address[0] = 0;
+		return OK;
+	}
 	snprintf(address + n, ZK_CONF_TEXT - n, ":%u", (unsigned)v);
 	return OK;
 }
@@ -166,6 +172,91 @@ static int put_host(char *address, const char *value, char *why)
 static const char *plain(const char *name)
 {
 	return strncmp(name, "zookeeper.", 10) == 0 ? name + 10 : name;
+}
+
+static bool port_number(const char *text, size_t n, uint16_t *ret)
+{
+	char digits[8] = "";
+	uint64_t v;
+
+	if (n == 0 || n >= sizeof digits)
+		return false;
+	memcpy(digits, text, n);
+	if (!number(digits, &v) || v == 0 || v > 65535)
+		return false;
+	*ret = (uint16_t)v;
+	return true;
+}
+
+int zk_conf_server(uint32_t id, const char *spec, struct zk_conf_server *ret)
+{
+	size_t all = strcspn(spec, ";");
+	const char *end = spec + all, *p = spec, *host_end;
+
+	*ret = (struct zk_conf_server){ .id = id };
+	if (*p == '[') {
+		host_end = memchr(p, ']', all);
+		if (!host_end)
+			return E_BAD;
+		p++;
+	} else {
+		host_end = memchr(p, ':', all);
+	}
+	if (!host_end || host_end == p || (size_t)(host_end - p) >= sizeof ret->host)
+		return E_BAD;
+	memcpy(ret->host, p, (size_t)(host_end - p));
+	p = host_end + (*host_end == ']');
+	uint16_t *ports[2] = { &ret->peer_port, &ret->election_port };
+
+	for (int i = 0; i < 2; i++) {
+		if (p >= end || *p++ != ':')
+			return E_BAD;
+		size_t n = strcspn(p, ":;");
+
+		if (!port_number(p, n, ports[i]))
+			return E_BAD;
+		p += n;
+	}
+	if (p < end) {
+		size_t n = (size_t)(end - p - 1);
+
+		ret->observer = n == 8 && memcmp(p + 1, "observer", 8) == 0;
+		if (!ret->observer && !(n == 11 && memcmp(p + 1, "participant", 11) == 0))
+			return E_BAD;
+	}
+	if (*end == ';') {
+		const char *colon = strrchr(end + 1, ':'), *port = colon ? colon + 1 : end + 1;
+		uint16_t client_port;
+
+		if (!port_number(port, strlen(port), &client_port) || strlen(end + 1) >= sizeof ret->client)
+			return E_BAD;
+		memcpy(ret->client, end + 1, strlen(end + 1) + 1);
+	}
+	return OK;
+}
+
+static int add_server(struct zk_conf *c, const char *id_text, const char *spec, char *why)
+{
+	struct zk_conf_server s;
+	uint64_t id;
+	uint32_t at = 0;
+
+	if (!number(id_text, &id) || id > INT32_MAX || zk_conf_server((uint32_t)id, spec, &s) != OK) {
+		snprintf(why, ZK_CONF_WHY, "server.%.20s wants HOST:PORT:PORT[:participant|observer][;PORT], not \"%.200s\"",
+			 id_text, spec);
+		return E_BAD;
+	}
+	while (at < c->nservers && c->servers[at].id < s.id)
+		at++;
+	if (c->nservers == ZK_CONF_SERVERS || (at < c->nservers && c->servers[at].id == s.id)) {
+		snprintf(why, ZK_CONF_WHY, "server.%.20s: it is there twice, or there are more than %d", id_text,
+			 ZK_CONF_SERVERS);
+		return E_BAD;
+	}
+	memmove(&c->servers[at + 1], &c->servers[at], (c->nservers - at) * sizeof s);
+	c->servers[at] = s;
+	c->nservers++;
+	return OK;
 }
 
 static int zoo_ports(struct zk_conf *c, const char *name, const char *value, char *why)
@@ -193,6 +284,8 @@ int zk_conf_zoo(struct zk_conf *c, const char *name, const char *value, char *wh
 
 	if (err <= 0)
 		return err;
+	if (strncmp(name, "server.", 7) == 0)
+		return add_server(c, name + 7, value, why);
 	if (strcmp(name, "dataDir") == 0 || strcmp(name, "dataLogDir") == 0) {
 		if (strlen(value) >= sizeof c->data_dir) {
 			snprintf(why, ZK_CONF_WHY, "%s: the value is too long", name);

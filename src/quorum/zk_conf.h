@@ -15,6 +15,14 @@
 #define ZK_CONF_TEXT 512
 #define ZK_CONF_WHY 512
 #define ZK_CONF_USERS 8192		/* bytes of NAME=PASSWORD lines */
+#define ZK_CONF_SERVERS 16
+
+struct zk_conf_server {			/* server.ID=HOST:PEER:ELECTION[:ROLE][;[CLIENT-HOST:]CLIENT-PORT] */
+	uint32_t id;
+	char host[256], client[256];	/* client: as given behind ';', empty: nothing */
+	uint16_t peer_port, election_port;
+	bool observer;
+};
 
 struct zk_conf {
 	char listen[ZK_CONF_TEXT], secure[ZK_CONF_TEXT], admin[ZK_CONF_TEXT];	/* HOST:PORT; empty: none */
@@ -24,10 +32,12 @@ struct zk_conf {
 	char users_file[ZK_CONF_TEXT];	/* to be read by the caller with zk_conf_users() */
 	char users[ZK_CONF_USERS];
 	char data_dir[ZK_CONF_TEXT];	/* of zoo.cfg */
+	struct zk_conf_server servers[ZK_CONF_SERVERS];	/* the members of an ensemble, by rising id */
+	uint32_t nservers;
 	bool from_zoo;			/* a ZooKeeper of its own: no names are reserved for brokers */
 	uint64_t tick_ms, session_ms_min, session_ms_max, frame_max, conns_per_host, outstanding_max, reap_ms;
 	uint64_t nodes_max, bytes_max;
-	bool extended_types, enforce_quota, skip_acl, reconfig, sasl_required;
+	bool extended_types, enforce_quota, skip_acl, reconfig, sasl_required, read_only;
 };
 
 void zk_conf_init(struct zk_conf *c);
@@ -36,6 +46,8 @@ int zk_conf_set(struct zk_conf *c, const char *name, size_t n, const char *value
 /* One line NAME=VALUE of a zoo.cfg or of a file of Java properties. OK, or E_BAD with words why; a name without a
  * meaning here is refused by name. */
 int zk_conf_zoo(struct zk_conf *c, const char *name, const char *value, char *why);
+/* One server of an ensemble: the text behind "server.ID=". E_BAD: it makes no sense. */
+int zk_conf_server(uint32_t id, const char *spec, struct zk_conf_server *ret);
 /* NAME=PASSWORD lines, or a JAAS file with a section Server { ... user_NAME="PASSWORD" ... }. */
 int zk_conf_users(struct zk_conf *c, const char *text, size_t len, char *why);
 /* After the last one: defaults that depend on others, rules between them. */
