@@ -79,6 +79,8 @@ struct net_calls {
 	uint64_t (*queued_bytes)(struct net_conn *c);	/* not yet sent */
 	const char *(*peer)(struct net_conn *c);	/* "127.0.0.1" (no port), "unix" */
 	uint16_t (*peer_port)(struct net_conn *c);	/* 0: it has none */
+	/* Subject of the peer's verified certificate (RFC 2253); NULL: none, or no TLS. Known with the first frame. */
+	const char *(*subject)(struct net_conn *c);
 	void (*frame_free)(struct net *n, uint8_t *frame);
 };
 

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "os/frames_os.h"
 #include "os/listen_os.h"
+#include "os/tls_os.h"
 
 #define SCRATCH_BYTES (128u << 10)
 #define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
@@ -35,6 +36,7 @@ struct net_conn {
 	struct net_os *net;
 	struct net_conn *next, *prev;	/* of net->conns */
 	int fd;
+	struct tls_conn *tls;		/* NULL: plain */
 	enum conn_state state;
 	bool unix_socket, muted, listed, draining;
 	const struct net_events *ev;
@@ -67,6 +69,7 @@ struct net_conn {
 struct net_os {
 	struct net net;			/* first member: the port */
 	struct loop_os *loop;
+	struct tls_os *tls;
 	uint64_t frame_limit;
 	struct frames frames;
 	struct net_conn *conns;
@@ -156,6 +159,7 @@ static void conn_free(struct net_conn *c)
 	want_read(c, false);
 	want_write(c, false);
 	pieces_drop(c);
+	tls_free(c->tls);
 	for (int i = 0; i < c->n_fds; i++)
 		close(c->fds[i]);
 	close(c->fd);
@@ -271,6 +275,13 @@ static uint32_t receive(struct net_conn *c, struct iovec *v, int k)
 	char control[CMSG_SPACE(sizeof(int) * FDS_N)];
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)k };
 
+	if (c->tls) {
+		int64_t n = tls_read(c->tls, v, k);
+
+		if (n < 0)
+			die(c, (int)n);
+		return n > 0 ? (uint32_t)n : 0;
+	}
 	if (c->unix_socket) {
 		m.msg_control = control;
 		m.msg_controllen = sizeof control;
@@ -367,6 +378,8 @@ static void read_some(struct net_conn *c)
 		else
 			total += read_scratch(c, &more);
 	}
+	if (c->tls && c->state == OPEN && tls_pending(c->tls))
+		list(c);		/* the socket will not say so */
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -429,6 +442,8 @@ static int64_t send_once(struct net_conn *c)
 	int k = 0;
 	bool more = false;
 
+	if (p->kind == NET_FILE && c->tls)
+		return tls_write(c->tls, NULL, 0, p, c->out_skip);
 	if (p->kind == NET_FILE) {
 		off_t off = (off_t)(p->off + c->out_skip);
 		ssize_t got = sendfile(c->fd, p->file, &off, p->len - c->out_skip);
@@ -446,6 +461,8 @@ static int64_t send_once(struct net_conn *c)
 		v[k++] = (struct iovec){ (void *)(uintptr_t)(c->out[i].mem + skip), c->out[i].len - skip };
 		skip = 0;
 	}
+	if (c->tls)
+		return tls_write(c->tls, v, k, NULL, 0);
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)k };
 	ssize_t got = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 	return got >= 0 ? got : errno == EAGAIN || errno == EINTR ? 0 : -1;
@@ -545,6 +562,8 @@ static int turn_end(void *ctx)
 				stash(c, p, left);
 			mem_free(mem);
 		}
+		if (c->tls && c->state == OPEN && !c->muted && c->ahead_len == 0 && tls_pending(c->tls))
+			read_some(c);
 		if (c->state == OPEN && !c->muted && c->ahead_len == 0)
 			want_read(c, true);
 		if (c->state == DEAD && !c->listed) {
@@ -609,6 +628,10 @@ static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *
 {
 	struct net_conn *c = conn_new(net_of(port), fd, ev, user, max_frame);
 
+	if (net_of(port)->tls && !(c->tls = tls_accept(net_of(port)->tls, fd))) {
+		conn_free(c);
+		return E_LIMIT;
+	}
 	c->state = OPEN;
 	name_peer(c);
 	want_read(c, true);
@@ -746,10 +769,21 @@ static uint16_t n_peer_port(struct net_conn *c)
 	return c->peer_port;
 }
 
+static const char *n_subject(struct net_conn *c)
+{
+	return c->tls ? tls_subject(c->tls) : NULL;
+}
+
+void net_os_tls(struct net *port, struct tls_os *tls)
+{
+	net_of(port)->tls = tls;
+}
+
 static const struct net_calls calls = {
 	.adopt = n_adopt, .connect = n_connect, .send = n_send, .send_fd = n_send_fd,
 	.take_fd = n_take_fd, .dup_fd = n_dup_fd, .mute = n_mute, .unmute = n_unmute, .close = n_close,
-	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .peer_port = n_peer_port, .frame_free = frame_free,
+	.abort = n_abort, .queued_bytes = n_queued, .peer = n_peer, .peer_port = n_peer_port,
+	.subject = n_subject, .frame_free = frame_free,
 };
 
 struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)

@@ -16,6 +16,9 @@
 #include "os/loop_os.h"
 
 struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit);
+struct tls_os;
+/* All connections that this instance adopts from now on are served by TLS. */
+void net_os_tls(struct net *n, struct tls_os *tls);
 /* Calls on_accept for each connection; the descriptor is the callee's. EPOLLEXCLUSIVE in effect. */
 void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *ctx, int fd), void *ctx);
 /* A listening socket: "host:port" or "unix:/path" (an old socket file is replaced). < 0: an enum

@@ -17,6 +17,7 @@
 #include "os/hash_os.h"
 #include "os/log_os.h"
 #include "os/net_os.h"
+#include "os/tls_os.h"
 
 #define FRAMES_MAX (128u << 20)		/* bytes of requests in memory at once, apart from the brokers' */
 #define FILE_MAX (64u << 10)
@@ -24,8 +25,9 @@
 struct zk_main {
 	struct zk_conf conf;
 	struct zk *zk;
-	struct net *net;
-	int fd;
+	struct net *net, *secure_net;
+	struct tls_os *tls;
+	int fd, secure_fd;
 	char data_dir[400];
 };
 
@@ -34,7 +36,7 @@ struct zk_main *zk_main_new(void)
 	struct zk_main *m = mem_alloc(sizeof *m);
 
 	zk_conf_init(&m->conf);
-	m->fd = -1;
+	m->fd = m->secure_fd = -1;
 	return m;
 }
 
@@ -138,7 +140,8 @@ int zk_main_member(struct zk_main *m, char *node_id, size_t id_cap, char *voters
 		snprintf(mine, sizeof mine, "%u", s->id);
 		self |= strcmp(mine, node_id) == 0;
 		if (s->observer) {
-			snprintf(why, ZK_CONF_WHY, "server.%u is an observer: start it with --join and --observer true", s->id);
+			snprintf(why, ZK_CONF_WHY, "server.%u is an observer: start it with --join and --observer",
+				 s->id);
 			return E_BAD;
 		}
 		int n = snprintf(voters + at, voters_cap - at, strchr(s->host, ':') ? "%s%u@[%s]:%u" : "%s%u@%s:%u",
@@ -161,6 +164,17 @@ int zk_main_listen(struct zk_main *m, char *why)
 		m->fd = net_os_listen(m->conf.listen, why, ZK_CONF_WHY);
 		if (m->fd < 0)
 			return m->fd;
+	}
+	if (m->conf.secure[0]) {
+		enum tls_client_auth auth = strcmp(m->conf.client_auth, "need") == 0 ? TLS_CLIENT_NEED
+			: strcmp(m->conf.client_auth, "want") == 0 ? TLS_CLIENT_WANT : TLS_CLIENT_NONE;
+		int err = tls_os_new(m->conf.cert, m->conf.key, m->conf.ca, auth, &m->tls, why, ZK_CONF_WHY);
+
+		if (err)
+			return err;
+		m->secure_fd = net_os_listen(m->conf.secure, why, ZK_CONF_WHY);
+		if (m->secure_fd < 0)
+			return m->secure_fd;
 	}
 	return OK;
 }
@@ -239,7 +253,16 @@ static void on_log(void *user, const char *msg, const char *detail)
 
 static void on_accept(void *ctx, int fd)
 {
-	zk_accept(((struct zk_main *)ctx)->zk, fd);
+	struct zk_main *m = ctx;
+
+	zk_accept(m->zk, m->net, fd);
+}
+
+static void on_accept_secure(void *ctx, int fd)
+{
+	struct zk_main *m = ctx;
+
+	zk_accept(m->zk, m->secure_net, fd);
 }
 
 int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir, char *why)
@@ -247,7 +270,7 @@ int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, co
 	struct zk_config conf;
 
 	(void)why;
-	if (m->fd < 0)
+	if (m->fd < 0 && m->secure_fd < 0)
 		return OK;
 	zk_conf_fill(&m->conf, &conf);
 	snprintf(m->data_dir, sizeof m->data_dir, "%s", data_dir);
@@ -258,8 +281,14 @@ int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, co
 	conf.system_info = system_info;
 	conf.user = m;
 	m->net = net_os_new(loop, FRAMES_MAX);
-	m->zk = zk_new(node, m->net, loop_os_port(loop), clock_os(), &conf);
-	net_os_accept(loop, m->fd, on_accept, m);
+	m->zk = zk_new(node, loop_os_port(loop), clock_os(), &conf);
+	if (m->fd >= 0)
+		net_os_accept(loop, m->fd, on_accept, m);
+	if (m->secure_fd >= 0) {
+		m->secure_net = net_os_new(loop, FRAMES_MAX);
+		net_os_tls(m->secure_net, m->tls);
+		net_os_accept(loop, m->secure_fd, on_accept_secure, m);
+	}
 	return OK;
 }
 

@@ -56,10 +56,10 @@ struct zk_stats {
 	uint32_t connections, outstanding, watches;
 };
 
-struct zk *zk_new(struct node *node, struct net *net, struct loop *loop, struct clock *clock,
+struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 		  const struct zk_config *conf);
-/* A connection that was accepted; the descriptor is taken over. subject: of its certificate, NULL: none. */
-void zk_accept(struct zk *z, int fd);
+/* A connection that was accepted on net (the one with TLS has its own); the descriptor is taken over. */
+void zk_accept(struct zk *z, struct net *net, int fd);
 /* No new sessions and requests; those at work are finished. */
 void zk_drain(struct zk *z);
 void zk_stats(const struct zk *z, struct zk_stats *ret);

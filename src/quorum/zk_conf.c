@@ -65,7 +65,8 @@ static const char *const harmless[] = {
 	"localSessionsUpgradingEnabled", "quorumListenOnAllIPs", "electionAlg", "leaderServes", "cnxTimeout",
 	"authProvider.1", "authProvider.sasl", "authProvider.x509", "requireClientAuthScheme", "serverCnxnFactory",
 	"ssl.authProvider", "ssl.hostnameVerification", "ssl.clientHostnameVerification", "clientPortListenBacklog",
-	"admin.enableServer", "admin.commandURL", "snapshot.trust.empty", "log4j.configuration", "file.encoding", "java.awt.headless", "root.logger", "log.dir", "log.file",
+	"admin.enableServer", "admin.commandURL", "snapshot.trust.empty",
+	"log4j.configuration", "file.encoding", "java.awt.headless", "root.logger", "log.dir", "log.file",
 	"jmx.log4j.disable", "peerType", "kerberos.removeHostFromPrincipal", "kerberos.removeRealmFromPrincipal",
 	"ssl.keyStore.password", "ssl.trustStore.password", "dynamicConfigFile", "metricsProvider.className",
 };
@@ -242,8 +243,8 @@ static int add_server(struct zk_conf *c, const char *id_text, const char *spec, 
 	uint32_t at = 0;
 
 	if (!number(id_text, &id) || id > INT32_MAX || zk_conf_server((uint32_t)id, spec, &s) != OK) {
-		snprintf(why, ZK_CONF_WHY, "server.%.20s wants HOST:PORT:PORT[:participant|observer][;PORT], not \"%.200s\"",
-			 id_text, spec);
+		snprintf(why, ZK_CONF_WHY, "server.%.20s wants HOST:PORT:PORT[:ROLE][;PORT], not \"%.200s\"", id_text,
+			 spec);
 		return E_BAD;
 	}
 	while (at < c->nservers && c->servers[at].id < s.id)

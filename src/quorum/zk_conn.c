@@ -31,7 +31,7 @@ void zk_send(struct zk_conn *c, struct buf *b)
 		if (c->closed)
 			buf_release(b);
 		else
-			c->z->net->calls->abort(c->net);
+			c->calls->abort(c->net);
 		return;
 	}
 	uint8_t *p = buf_steal(b, &len);
@@ -40,15 +40,15 @@ void zk_send(struct zk_conn *c, struct buf *b)
 	c->sent++;
 	c->z->st.sent++;
 	c->z->st.bytes_out += len;
-	c->z->net->calls->send(c->net, &piece, 1);
-	if (c->z->net->calls->queued_bytes(c->net) > ZK_UNSENT_MAX)
+	c->calls->send(c->net, &piece, 1);
+	if (c->calls->queued_bytes(c->net) > ZK_UNSENT_MAX)
 		zk_mute(c, ZK_MUTE_UNSENT);
 }
 
 void zk_mute(struct zk_conn *c, enum zk_mute why)
 {
 	if (c->muted == 0)
-		c->z->net->calls->mute(c->net);
+		c->calls->mute(c->net);
 	c->muted |= why;
 }
 
@@ -58,7 +58,7 @@ void zk_unmute(struct zk_conn *c, enum zk_mute why)
 		return;
 	c->muted &= ~(unsigned)why;
 	if (c->muted == 0 && !c->closed)
-		c->z->net->calls->unmute(c->net);
+		c->calls->unmute(c->net);
 }
 
 void zk_close(struct zk_conn *c)
@@ -67,7 +67,7 @@ void zk_close(struct zk_conn *c)
 		return;
 	c->mode = ZK_CLOSING;
 	zk_mute(c, ZK_MUTE_CLOSING);
-	c->z->net->calls->close(c->net);
+	c->calls->close(c->net);
 }
 
 /* ---- ids ---- */
@@ -238,7 +238,7 @@ static void on_opened(struct node_req *q, int err, int64_t zxid, const struct co
 		return;
 	}
 	if (err) {
-		c->z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 		return;
 	}
 	answer_hello(c, coord_session(node_coord(c->z->node), r->session));
@@ -259,7 +259,7 @@ static void open_session(struct zk_conn *c, uint32_t timeout_ms)
 	if (node_propose(c->z->node, b.p, (uint32_t)b.len, true, &o->node) != OK) {
 		c->nsent--;
 		mem_free(o);
-		c->z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 	}
 	buf_release(&b);
 }
@@ -289,7 +289,7 @@ static void opening_failed(struct opening *o)
 	if (c->closed)
 		zk_conn_gone(c);
 	else
-		c->z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 }
 
 static void on_attached(struct node_req *q, int err, int64_t zxid, const struct coord_result *r)
@@ -375,9 +375,13 @@ static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 		if (err == OK && r.last_zxid_seen > zk_zxid(z))
 			z->conf.on_log(z->conf.user, "refused a client that has seen later changes than this node",
 				       NULL);
-		z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 		return;
 	}
+	const char *subject = c->calls->subject(c->net);
+
+	if (subject)
+		zk_id_add(c, STR("x509"), str_of(subject));
 	c->read_only_known = used < len;
 	c->read_only = used < len && frame[used] != 0;
 	c->mode = ZK_OPENING;
@@ -411,7 +415,7 @@ static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t l
 	}
 	if (c->mode == ZK_GREETING)
 		on_hello(c, frame, len);
-	z->net->calls->frame_free(z->net, frame);
+	c->calls->frame_free(c->port, frame);
 }
 
 static bool on_odd_length(void *user, struct net_conn *nc, uint32_t length)
@@ -449,22 +453,24 @@ static uint32_t from_host(const struct zk *z, const char *peer)
 	uint32_t n = 0;
 
 	for (const struct zk_conn *c = z->conns; c; c = c->next)
-		n += !c->closed && strcmp(z->net->calls->peer(c->net), peer) == 0;
+		n += !c->closed && strcmp(c->calls->peer(c->net), peer) == 0;
 	return n;
 }
 
-void zk_accept(struct zk *z, int fd)
+void zk_accept(struct zk *z, struct net *net, int fd)
 {
 	struct zk_conn *c = mem_alloc(sizeof *c);
 
 	c->z = z;
 	c->tail = &c->first;
 	c->born_us = z->clock->mono_us(z->clock);
-	if (z->net->calls->adopt(z->net, fd, &events, c, z->conf.frame_max, &c->net) != OK) {
+	c->port = net;
+	c->calls = net->calls;
+	if (c->calls->adopt(net, fd, &events, c, z->conf.frame_max, &c->net) != OK) {
 		mem_free(c);
 		return;
 	}
-	const char *peer = z->net->calls->peer(c->net);
+	const char *peer = c->calls->peer(c->net);
 	bool full = z->conf.conns_per_host > 0 && from_host(z, peer) >= z->conf.conns_per_host;
 
 	c->next = z->conns;
@@ -476,7 +482,7 @@ void zk_accept(struct zk *z, int fd)
 		z->st.rejected++;
 		if (full)
 			z->conf.on_log(z->conf.user, "too many connections from one host", peer);
-		z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 		return;
 	}
 	zk_id_add(c, STR("ip"), str_of(strncmp(peer, "::ffff:", 7) == 0 ? peer + 7 : peer));
@@ -506,7 +512,7 @@ static void on_reset(void *user)
 
 	for (struct zk_conn *c = z->conns; c; c = c->next)
 		if (!c->closed && c->mode != ZK_GREETING)
-			z->net->calls->abort(c->net);
+			c->calls->abort(c->net);
 }
 
 static void on_scan(struct loop_timer *t)
@@ -518,18 +524,17 @@ static void on_scan(struct loop_timer *t)
 		if (c->mode == ZK_GREETING && !c->closed && now - c->born_us > GREETING_US) {
 			c->born_us = now;
 			z->st.expired_greetings++;
-			z->net->calls->abort(c->net);
+			c->calls->abort(c->net);
 		}
 	z->loop->calls->timer_set(z->loop, t, SCAN_US);
 }
 
-struct zk *zk_new(struct node *node, struct net *net, struct loop *loop, struct clock *clock,
+struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 		  const struct zk_config *conf)
 {
 	struct zk *z = mem_alloc(sizeof *z);
 
 	z->node = node;
-	z->net = net;
 	z->loop = loop;
 	z->clock = clock;
 	z->conf = *conf;

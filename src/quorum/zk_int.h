@@ -49,6 +49,8 @@ struct zk_conn {
 	struct zk *z;
 	struct zk_conn *next, *prev;
 	struct zk_conn *hash_next;	/* of the session's bucket */
+	struct net *port;
+	const struct net_calls *calls;	/* of port */
 	struct net_conn *net;
 	enum zk_mode mode;
 	bool closed, read_only_known, read_only;
@@ -77,7 +79,6 @@ struct zk_summary {			/* of times in ms */
 
 struct zk {
 	struct node *node;
-	struct net *net;
 	struct loop *loop;
 	struct clock *clock;
 	struct zk_config conf;

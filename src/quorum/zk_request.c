@@ -69,7 +69,7 @@ static void req_free(struct zk_req *r)
 {
 	struct zk *z = r->c->z;
 
-	z->net->calls->frame_free(z->net, r->frame);
+	r->c->calls->frame_free(r->c->port, r->frame);
 	z->pending_bytes -= r->bytes;
 	z->st.outstanding--;
 	r->c->nqueue--;
@@ -139,7 +139,7 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 	}
 	/* Nobody can say whether it happened, or the session is elsewhere now: the client has to ask. */
 	if (err || res->code == ZK_SESSION_MOVED) {
-		c->z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 		return;
 	}
 	zk_write_reply(r, zxid, res);
@@ -158,7 +158,7 @@ static void on_synced(struct node_read *q, int err)
 		if (c->nsent == 0)
 			zk_conn_gone(c);
 	} else if (err) {
-		c->z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 	} else {
 		run_queue(c);
 	}
@@ -216,7 +216,7 @@ static void write_request(struct zk_conn *c, int32_t xid, int32_t type, const ui
 	if (!r->fail)
 		r->fail = ZK_SYSTEM_ERROR;
 	if (err == E_AGAIN)			/* no leader: another node may have one */
-		z->net->calls->abort(c->net);
+		c->calls->abort(c->net);
 	else
 		run_queue(c);
 }
@@ -227,8 +227,8 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 	bool kept = false;
 
 	if (len < HEADER || z->draining) {
-		z->net->calls->abort(c->net);
-		z->net->calls->frame_free(z->net, frame);
+		c->calls->abort(c->net);
+		c->calls->frame_free(c->port, frame);
 		return;
 	}
 	int32_t xid = (int32_t)be32_get(frame), type = (int32_t)be32_get(frame + 4);
@@ -263,5 +263,5 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 		local(c, xid, type, 0, body, len, z->clock->mono_us(z->clock));
 	}
 	if (!kept)
-		z->net->calls->frame_free(z->net, frame);
+		c->calls->frame_free(c->port, frame);
 }

@@ -66,10 +66,10 @@ static const char *op_name(int32_t op)
 static void put_conn(struct buf *b, const struct zk_conn *c, bool details)
 {
 	struct zk *z = c->z;
-	const char *peer = z->net->calls->peer(c->net);
+	const char *peer = c->calls->peer(c->net);
 	int64_t opened = z->clock->wall_ms(z->clock) - (int64_t)((z->clock->mono_us(z->clock) - c->born_us) / 1000);
 
-	zk_print(b, strchr(peer, ':') ? " /[%s]:%u[%d]" : " /%s:%u[%d]", peer, z->net->calls->peer_port(c->net),
+	zk_print(b, strchr(peer, ':') ? " /[%s]:%u[%d]" : " /%s:%u[%d]", peer, c->calls->peer_port(c->net),
 		 c->muted == 0 && c->mode == ZK_OPEN);
 	zk_print(b, "(queued=%u,recved=%" PRIu64 ",sent=%" PRIu64, c->nqueue, c->received, c->sent);
 	if (details && c->session != 0) {
@@ -229,8 +229,8 @@ static void put_dump(const struct zk *z, struct buf *b)
 	for (const struct zk_conn *c = z->conns; c; c = c->next)
 		if (!c->closed) {
 			put_time(b, wall + 10000);
-			zk_print(b, "\tip: /%s:%u sessionId: 0x%" PRIx64 "\n", z->net->calls->peer(c->net),
-				 z->net->calls->peer_port(c->net), (uint64_t)c->session);
+			zk_print(b, "\tip: /%s:%u sessionId: 0x%" PRIx64 "\n", c->calls->peer(c->net),
+				 c->calls->peer_port(c->net), (uint64_t)c->session);
 		}
 }
 
@@ -394,7 +394,7 @@ bool zk_word(struct zk_conn *c, uint32_t word)
 		c->sent++;
 		z->st.sent++;
 		z->st.bytes_out += len;
-		z->net->calls->send(c->net, &piece, 1);
+		c->calls->send(c->net, &piece, 1);
 	}
 	buf_release(&b);
 	zk_close(c);

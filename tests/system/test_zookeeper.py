@@ -22,7 +22,7 @@ kazoo_client = pytest.importorskip("kazoo.client")
 KazooClient = kazoo_client.KazooClient
 from kazoo import exceptions  # noqa: E402
 from kazoo.recipe.watchers import ChildrenWatch, DataWatch  # noqa: E402
-from kazoo.security import make_digest_acl  # noqa: E402
+from kazoo.security import ACL, Id, make_digest_acl  # noqa: E402
 
 QTOOL = os.path.join(BUILD, "tests/system/qtool")
 
@@ -343,3 +343,49 @@ def test_zoo_cfg():
             f.write("group.1=1:2:3\n")
         r = subprocess.run([os.path.join(BUILD, "moldau-quorum"), "-n", "--zookeeper-config", cfg], capture_output=True, text=True)
         assert r.returncode == 2 and "group.1 has no meaning here" in r.stderr and ":9:" in r.stderr
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    """{name: path} of an authority, a server and a client, made by openssl(1)."""
+    with tempfile.TemporaryDirectory() as d:
+        def openssl(*args):
+            subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=d)
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=ca")
+        for who in ("server", "client"):
+            openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", who + ".key", "-out", who + ".csr", "-subj", "/O=Moldau/CN=" + who)
+            openssl("x509", "-req", "-in", who + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", who + ".pem", "-days", "2")
+        yield {n: os.path.join(d, n) for n in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")}
+
+
+def test_tls_and_certificates_as_ids(certificates):
+    port = free_port()
+    s = Server("--zookeeper-tls-listen", f"127.0.0.1:{port}", "--zookeeper-tls-certificate", certificates["server.pem"],
+               "--zookeeper-tls-key", certificates["server.key"], "--zookeeper-tls-ca", certificates["ca.pem"])
+    z = KazooClient(f"127.0.0.1:{port}", use_ssl=True, certfile=certificates["client.pem"], keyfile=certificates["client.key"],
+                    ca=certificates["ca.pem"], verify_certs=False)
+    z.start(30)
+    big = os.urandom(900000)
+    z.create("/big", big)
+    assert z.get("/big")[0] == big
+    for _ in range(20):
+        assert len(z.get_async("/big").get()[0]) == len(big)
+    z.create("/mine", acl=[ACL(31, Id("auth", ""))])
+    assert z.get_acls("/mine")[0][0].id == Id("x509", "CN=client,O=Moldau")
+    other = s.client()
+    with pytest.raises(exceptions.NoAuthError):
+        other.get("/mine")
+    without = KazooClient(f"127.0.0.1:{port}", use_ssl=True, verify_certs=False)
+    with pytest.raises(Exception):
+        without.start(2)
+    without.close()
+    plain = socket.create_connection(("127.0.0.1", port))
+    plain.sendall(b"\x00\x00\x00\x2d" + bytes(45))
+    plain.settimeout(10)
+    try:
+        assert plain.recv(4096)[:1] in (b"", b"\x15"), "an alert, not an answer"
+    except ConnectionResetError:
+        pass
+    z.stop()
+    z.close()
+    s.finish()
