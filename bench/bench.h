@@ -53,10 +53,10 @@ int dial_or_die(int port);
 void send_all(int fd, const void *p, size_t n);
 /* One whole answer without its length word; its length, or -1 when the connection ended. */
 ssize_t recv_frame(int fd, uint8_t *p, size_t cap);
-/* Segments of 32 MiB, two of them kept: old ones are deleted as new ones come, as in a broker that has
- * run for long, and memory is used again (the first use of a page may cost a virtual machine far more
- * than the write). durability: NULL for none (Kafka knows no such setting). */
-void topic_create(int port, const char *name, int parts, const char *durability);
+/* Unless keep, segments are small and old ones are deleted as new ones come, as in a broker that has run
+ * for long, and memory is used again (the first use of a page may cost a virtual machine far more than
+ * the write). durability: NULL for none (Kafka knows no such setting). */
+void topic_create(int port, const char *name, int parts, const char *durability, bool keep);
 void topic_delete(int port, const char *name);
 /* Are all partitions of the topic led and answering ListOffsets? Says how many do. */
 int topic_answering(int port, const char *name, int parts);

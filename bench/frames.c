@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/be.h"
@@ -115,8 +116,8 @@ int batch_make(uint8_t *p, size_t bytes)
 	put32(&o, 0);			/* CRC, below */
 	put16(&o, 0);
 	put32(&o, n - 1);
-	put64(&o, 1700000000000);
-	put64(&o, 1700000000000);
+	put64(&o, (int64_t)time(NULL) * 1000);
+	put64(&o, (int64_t)time(NULL) * 1000);
 	put64(&o, -1);
 	put16(&o, -1);
 	put32(&o, -1);
@@ -288,7 +289,7 @@ static void put_setting(struct out *o, const char *name, const char *value)
 	put_text(o, value);
 }
 
-void topic_create(int port, const char *name, int parts, const char *durability)
+void topic_create(int port, const char *name, int parts, const char *durability, bool keep)
 {
 	struct out o = begin(1024, 19, 2);
 	uint8_t p[4096];
@@ -298,9 +299,9 @@ void topic_create(int port, const char *name, int parts, const char *durability)
 	put32(&o, parts);
 	put16(&o, 1);
 	put32(&o, 0);
-	put32(&o, durability ? 3 : 2);
-	put_setting(&o, "segment.bytes", "33554432");
-	put_setting(&o, "retention.bytes", "67108864");
+	put32(&o, 2 + (durability != NULL));
+	put_setting(&o, "segment.bytes", keep ? "1073741824" : "16777216");
+	put_setting(&o, "retention.bytes", keep ? "-1" : "16777216");
 	if (durability)
 		put_setting(&o, "durability", durability);
 	put32(&o, 60000);

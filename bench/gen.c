@@ -148,7 +148,7 @@ static uint64_t check(const struct gen_conf *g, const struct conn *c, uint32_t l
 	if (at + 60 > ANSWER_HEAD)
 		die("topic name too long for the generator");
 	if (be16_get(c->in + at + 4) != 0)
-		die("the server answered error %d", be16_get(c->in + at + 4));
+		die("the server answered error %d for partition %u", be16_get(c->in + at + 4), c->part);
 	if (g->kind == GEN_PRODUCE)
 		return g->payload;
 	at += 4 + 2 + 24;
@@ -162,8 +162,8 @@ static void answered(struct thread *t, struct conn *c, uint32_t len)
 	const struct gen_conf *g = &t->g->conf;
 	uint64_t bytes = check(g, c, len), now = now_ns();
 
-	if (g->kind == GEN_FETCH && bytes < g->payload / 2)
-		die("a fetch of %zu bytes brought %llu", g->payload, (unsigned long long)bytes);
+	if (g->kind == GEN_FETCH && bytes == 0)
+		die("a fetch brought nothing");
 	hist_add(&t->hist, now - c->due[c->done % DEPTH_MAX]);
 	c->done++;
 	atomic_store_explicit(&t->requests, t->requests + 1, memory_order_relaxed);

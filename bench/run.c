@@ -3,7 +3,7 @@
  * work, held to the project's targets. docs/performance.md says how to read it.
  *
  *   bench/run [--quick] [--output table|json] [--dir DIR] [--only TEXT] [--reps N] [--seconds S]
- *             [--with-kafka FOLDER-OF-JARS] [--backends]
+ *             [--workers W] [--with-kafka FOLDER-OF-JARS] [--backends]
  *
  * Ends with 0 when every row holds, 1 when one could not be measured, 3 when a row misses its target.
  */
@@ -36,7 +36,7 @@ struct row {
 struct options {
 	bool quick, json;
 	const char *base, *only, *jars;
-	int reps;
+	int reps, workers;
 	double seconds;
 };
 
@@ -134,7 +134,7 @@ static void measure(const struct gen_conf *conf, pid_t pid, bool per_request, st
 	ret->rate = per_request ? (double)(b.requests - a.requests) / wall : (double)(b.bytes - a.bytes) / wall / 1e9;
 }
 
-/* Fills every partition with `bytes` of batches of 16 KiB; returns the records of a batch. */
+/* Fills every partition with `bytes` of batches of `batch` bytes; returns the records of a batch. */
 static uint32_t fill(const struct server *s, int parts, uint64_t bytes, size_t batch)
 {
 	struct frame f = frame_produce("bench", batch, 1);
@@ -155,7 +155,7 @@ static uint32_t fill(const struct server *s, int parts, uint64_t bytes, size_t b
 }
 
 #define LOG_BYTES (24ull << 20)		/* of a partition that fetches read */
-#define FETCH_BATCH ((size_t)16 << 10)
+#define FETCH_BATCH ((size_t)64 << 10)
 
 static void load_once(const struct load *l, const struct server *s, struct result *ret)
 {
@@ -165,7 +165,7 @@ static void load_once(const struct load *l, const struct server *s, struct resul
 			 l->kind == GEN_FETCH ? frame_fetch("bench", (uint32_t)l->bytes, 500) :
 						frame_metadata("bench");
 
-	topic_create(s->port, "bench", l->parts, s->kafka ? NULL : l->durability);
+	topic_create(s->port, "bench", l->parts, s->kafka ? NULL : l->durability, l->kind == GEN_FETCH);
 	if (l->kind == GEN_FETCH) {
 		c.batch_records = fill(s, l->parts, LOG_BYTES, FETCH_BATCH);
 		c.batch_bytes = FETCH_BATCH;
@@ -261,7 +261,7 @@ static void wake_row(int workers, const char *name, double target)
 	if (!wanted(name))
 		return;
 	server_start(&s, base, workers, NULL);
-	topic_create(s.port, "bench", 1, "replicated");
+	topic_create(s.port, "bench", 1, "replicated", true);
 	struct frame f = frame_fetch("bench", 65536, 5000), p = frame_produce("bench", 1024, 1);
 	int producer = dial_or_die(s.port);
 	/* Connections go to the workers in turn; with two of them the slower one is not the producer's. */
@@ -336,7 +336,7 @@ static void replaced_row(void)
 	if (!wanted(name))
 		return;
 	server_start(&s, base, 2, NULL);
-	topic_create(s.port, "bench", PARTS, "replicated");
+	topic_create(s.port, "bench", PARTS, "replicated", true);
 	for (int i = 0; i < n; i++) {
 		usleep(300000);
 		int found = tree_find(s.pid, "--role worker", pid, 8);
@@ -374,7 +374,7 @@ static void restart_row(int parts)
 	if (!wanted(name))
 		return;
 	server_start(&s, base, 2, NULL);
-	topic_create(s.port, "bench", parts, NULL);
+	topic_create(s.port, "bench", parts, NULL, true);
 	usleep(500000);
 	for (int i = 0; i < opt.reps; i++) {
 		int n = tree_find(s.pid, "moldau-broker", pid, 64);
@@ -418,7 +418,7 @@ static void memory_rows(void)
 	if (!wanted("memory"))
 		return;
 	server_start(&s, base, 2, NULL);
-	topic_create(s.port, "bench", PARTS, NULL);
+	topic_create(s.port, "bench", PARTS, NULL, true);
 	sleep(1);
 	struct row *r = row("memory of an idle worker (PSS)", "MB", 4);
 	r->ours = worker_pss(&s);
@@ -523,7 +523,7 @@ static void clean_up(void)
 static int usage(void)
 {
 	fputs("usage: bench/run [--quick] [--output table|json] [--dir DIR] [--only TEXT] [--reps N] [--seconds S]\n"
-	      "                 [--with-kafka FOLDER-OF-JARS] [--backends]\n", stderr);
+	      "                 [--workers W] [--with-kafka FOLDER-OF-JARS] [--backends]\n", stderr);
 	return 2;
 }
 
@@ -534,13 +534,14 @@ int main(int argc, char **argv)
 		{ "dir", required_argument, NULL, 'd' }, { "only", required_argument, NULL, 'y' },
 		{ "reps", required_argument, NULL, 'r' }, { "seconds", required_argument, NULL, 's' },
 		{ "with-kafka", required_argument, NULL, 'k' }, { "backends", no_argument, NULL, 'b' },
+		{ "workers", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *parent = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
 	bool backends = false;
 	int c;
 
-	opt = (struct options){ .reps = 3, .seconds = 3 };
+	opt = (struct options){ .reps = 3, .seconds = 3, .workers = 2 };
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		switch (c) {
 		case 'q': opt.quick = true; opt.reps = 1; opt.seconds = 1; break;
@@ -550,6 +551,7 @@ int main(int argc, char **argv)
 		case 'r': opt.reps = (int)strtol(optarg, NULL, 10); break;
 		case 's': opt.seconds = strtod(optarg, NULL); break;
 		case 'k': opt.jars = optarg; break;
+		case 'w': opt.workers = (int)strtol(optarg, NULL, 10); break;
 		case 'b': backends = true; break;
 		default: return usage();
 		}
@@ -564,7 +566,7 @@ int main(int argc, char **argv)
 		backends_run(base, opt.seconds, opt.json);
 		return 0;
 	}
-	server_start(&dev, base, 2, NULL);
+	server_start(&dev, base, opt.workers, NULL);
 	if (opt.jars && !(have_kafka = kafka_start(&kafka, base, opt.jars)))
 		fprintf(stderr, "Apache Kafka is left out: java could not format its folder with the jars in %s\n",
 			opt.jars);

@@ -204,10 +204,19 @@ static int table_grow(void *ctx, uint64_t off, uint64_t len)
 	return shm_grow(((struct runner *)ctx)->table_fd, off, len);
 }
 
+static void mark_others(void *ctx, uint32_t slot, uint64_t mask)
+{
+	bell_mark_mask(((struct runner *)ctx)->env.bells, mask, slot);
+}
+
 static int table_attach(struct runner *r, const struct part_id *id, void *mem)
 {
-	return part_table_attach(mem, id, r->env.proc, r->env.disk, r->env.lock, r->h->log_dir, table_grow, r,
-				 &r->env.table);
+	int err = part_table_attach(mem, id, r->env.proc, r->env.disk, r->env.lock, r->h->log_dir, table_grow, r,
+				    &r->env.table);
+
+	if (err == OK)
+		part_on_wake(r->env.table, mark_others, r);
+	return err;
 }
 
 static int table_make(struct runner *r, struct part_id *id, const char *path)

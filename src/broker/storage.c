@@ -5,7 +5,7 @@
  * Group commit: at most one sync job a partition is in flight, many partitions at once (the disk
  * port's threads); the next job of a partition starts when its last one ended and takes everything
  * appended meanwhile. Where the topic's durability waits for no sync (PART_REPLICATED), workers only
- * note what they appended to, and it is synced when there is enough of it or after some seconds.
+ * note what they appended to, and it is synced when there is much of it or after some seconds.
  *
  * Slots that were appended to lately are active: their bytes not yet synced are counted, blocks are
  * reserved ahead of them. When too many bytes of the log directory are not synced, workers are told to
@@ -24,8 +24,7 @@
 #define TICK_US 500000
 #define CHECKPOINT_TICKS 10		/* 5 s */
 #define ACTIVE_US 100000		/* between two looks at active slots */
-#define LAZY_BYTES ((uint64_t)16 << 20)	/* of a partition that nobody waits for: synced above it ... */
-#define LAZY_LOOKS 50			/* ... or 5 s after its first byte */
+#define LAZY_LOOKS 50			/* what nobody waits for is synced 5 s after its first byte, or early */
 #define BEHIND_SHARE 16			/* of the machine's memory may be written and not synced ... */
 #define BEHIND_MIN ((uint64_t)64 << 20)	/* ... within these bounds */
 #define BEHIND_MAX ((uint64_t)1 << 30)
@@ -39,6 +38,7 @@ struct job {				/* one partition's sync in flight */
 	struct part_sync sync;
 	struct disk_op ops[PART_SYNC_FILES + 1];
 	int pending, err;
+	bool telling;			/* done, but the partition is locked: told when its holder rings */
 };
 
 struct slot {
@@ -190,6 +190,7 @@ static void synced(struct storage *st, struct slot *s, uint64_t bytes)
 		set_behind(st, false);
 }
 
+/* The disk is through with it. */
 static void sync_finish(struct job *j)
 {
 	struct storage *st = j->st;
@@ -206,9 +207,12 @@ static void sync_finish(struct job *j)
 		conf_of(st, j->slot, &conf, &topic);
 		int err = part_synced(st->env->table, j->slot, j->sync.gen, j->sync.end, &conf, &wake);
 
-		(void)err;	/* truncated or deleted meanwhile: nothing to tell anybody */
+		/* Other errors: truncated or deleted meanwhile, nothing to tell anybody. */
+		j->telling = err == E_AGAIN;
 	}
 	bell_mark_mask(st->env->bells, wake, j->slot);
+	if (j->telling)
+		return;
 	part_sync_end(st->env->table, &j->sync);
 	s->job = NULL;
 	uint32_t slot = j->slot;
@@ -237,16 +241,20 @@ static void sync_start(struct storage *st, uint32_t slot)
 
 	if (s->job) {
 		s->again = true;
+		if (s->job->telling)
+			sync_finish(s->job);
 		return;
 	}
 	account(st, slot);
 	struct job *j = mem_alloc(sizeof *j);
 	j->st = st;
 	j->slot = slot;
-	if (part_sync_begin(st->env->table, slot, &j->sync) != OK || !j->sync.due) {
+	int err = part_sync_begin(st->env->table, slot, &j->sync);
+	if (err != OK || !j->sync.due) {
 		part_sync_end(st->env->table, &j->sync);
 		mem_free(j);
-		synced(st, s, s->unsynced);
+		if (err != E_AGAIN)	/* files changed: tried again at the next look */
+			synced(st, s, s->unsynced);
 		return;
 	}
 	s->job = j;
@@ -304,7 +312,7 @@ static void look_at(struct storage *st, uint32_t slot)
 			s->watched = true;
 			part_wait_end(env->table, slot);
 		}
-		if (is_lazy(st, slot))
+		if (is_lazy(st, slot) && !(s->job && s->job->telling))
 			account(st, slot);
 		else
 			sync_start(st, slot);
@@ -366,7 +374,9 @@ static bool look_at_active(struct storage *st, uint32_t slot)
 		s->warned = true;
 		say(st, slot, "blocks could not be reserved", err, NULL);
 	}
-	if (s->unsynced > 0 && !s->job && (s->unsynced >= LAZY_BYTES || ++s->looks >= LAZY_LOOKS || st->behind))
+	bool due = conf.durability != PART_REPLICATED || ++s->looks >= LAZY_LOOKS ||
+		   st->unsynced > st->unsynced_max / 2;
+	if (s->job ? s->job->telling : s->unsynced > 0 && due)
 		sync_start(st, slot);
 	return s->unsynced > 0 || s->job || pos != s->pos || seg != s->seg;
 }

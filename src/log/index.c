@@ -69,17 +69,23 @@ uint32_t log_index_count(const struct log_replica *r, uint64_t base)
 	return bytes / LOG_INDEX_ENTRY > UINT32_MAX ? 0 : (uint32_t)(bytes / LOG_INDEX_ENTRY);
 }
 
+#define WINDOW 128			/* entries that are read at once when the search has come that close */
+
 enum by { BY_REL, BY_POS, BY_TIME };
+
+static bool before(enum by by, int64_t key, const struct log_index_entry *e)
+{
+	return by == BY_REL ? e->rel <= key : by == BY_POS ? e->pos <= key : e->max_ts < key;
+}
 
 /* The last of n entries that is not behind the wanted key. Entries ascend in all three. */
 static void find(const struct log_replica *r, uint64_t base, uint32_t n, enum by by, int64_t key,
 		 struct log_index_entry *ret)
 {
 	struct disk *d = log_files_disk(r->files);
-	uint32_t lo = 0, hi = n, handle;
-	uint8_t b[LOG_INDEX_ENTRY];
+	uint32_t lo = 0, hi = n, handle, have_from = 0, have = 0;
+	uint8_t b[WINDOW * LOG_INDEX_ENTRY];
 	struct log_index_entry e;
-	size_t got;
 	int file;
 
 	*ret = (struct log_index_entry){ .max_ts = -1 };
@@ -87,15 +93,22 @@ static void find(const struct log_replica *r, uint64_t base, uint32_t n, enum by
 		return;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		bool before;
 
-		if (d->calls->pread(d, file, b, sizeof b, (uint64_t)mid * LOG_INDEX_ENTRY, &got) ||
-		    got != sizeof b || !decode(b, base, &e)) {
+		if (mid < have_from || mid >= have_from + have) {
+			size_t got = 0;
+
+			have_from = hi - lo <= WINDOW ? lo : mid;
+			have = hi - lo <= WINDOW ? hi - lo : 1;
+			if (d->calls->pread(d, file, b, have * LOG_INDEX_ENTRY, (uint64_t)have_from * LOG_INDEX_ENTRY,
+					    &got))
+				got = 0;
+			have = (uint32_t)(got / LOG_INDEX_ENTRY);
+		}
+		if (mid >= have_from + have || !decode(b + (mid - have_from) * LOG_INDEX_ENTRY, base, &e)) {
 			hi = mid;	/* damaged: what is known of the front part still helps */
 			continue;
 		}
-		before = by == BY_REL ? e.rel <= key : by == BY_POS ? e.pos <= key : e.max_ts < key;
-		if (before) {
+		if (before(by, key, &e)) {
 			*ret = e;
 			ret->nth = mid + 1;
 			lo = mid + 1;

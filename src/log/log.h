@@ -191,6 +191,7 @@ struct log_walk {			/* headers through a small window */
 	uint64_t warm_from, warm_to;	/* known to be warm */
 	uint64_t win_off;
 	uint32_t win_len;
+	bool small;			/* the last batch was smaller than the window: read ahead */
 	uint8_t win[4096];
 };
 

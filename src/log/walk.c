@@ -15,11 +15,12 @@ void log_walk_init(struct log_walk *w, struct disk *d, int file, uint64_t end, b
 	w->warm_from = w->warm_to = 0;
 	w->win_off = 0;
 	w->win_len = 0;
+	w->small = false;
 }
 
 static int load(struct log_walk *w, uint64_t pos)
 {
-	uint64_t want = w->end - pos < sizeof w->win ? w->end - pos : sizeof w->win;
+	uint64_t room = w->small ? sizeof w->win : LOG_HEAD_BYTES, want = w->end - pos < room ? w->end - pos : room;
 	size_t got;
 	int err;
 
@@ -60,6 +61,7 @@ int log_walk_head(struct log_walk *w, uint64_t pos, struct log_head *ret)
 	err = log_head_parse(w->win + (pos - w->win_off), ret);
 	if (!err && ret->bytes > w->end - pos)
 		err = E_BAD;
+	w->small = !err && ret->bytes < sizeof w->win;
 	return err;
 }
 

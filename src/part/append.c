@@ -10,9 +10,12 @@
 
 #define WRITE_BYTES (1u << 20)		/* of one pwritev: io/disk.h */
 #define WRITE_PIECES (CRASH_POINTS ? 1 : 128)	/* with crash points: torn in every place */
-/* Kafka's default of 4096 is for its 8-byte entries; ours are found by fewer, wider steps. */
+/* Kafka's default of 4096 is for its 8-byte entries; ours are found by fewer, wider steps: one for so many
+ * batches of the size that is being written, within these bounds (an entry costs a write of its own). */
 #define KAFKA_INDEX_INTERVAL 4096u
-#define OUR_INDEX_INTERVAL 65536u
+#define INDEX_BATCHES 4u
+#define INDEX_INTERVAL_MIN 65536u
+#define INDEX_INTERVAL_MAX (1u << 20)
 
 struct turn {				/* one call of part_append() */
 	struct part_table *t;
@@ -146,15 +149,19 @@ static int apply_producer(struct turn *u, struct part_batch *b, struct part_pend
 
 /* ---- one batch into the commit being built ---------------------------------------------------- */
 
-static int index_batch(struct turn *u)
+static int index_batch(struct turn *u, uint64_t bytes)
 {
 	struct part_pub *pub = &u->pub;
 	uint32_t n = (uint32_t)(pub->w[W_INDEX] >> 32), last = (uint32_t)pub->w[W_INDEX];
 	uint32_t interval = u->conf->index_interval_bytes;
 	uint64_t pos = pub->w[W_POS];
 
-	if (interval == KAFKA_INDEX_INTERVAL)
-		interval = OUR_INDEX_INTERVAL;
+	if (interval == KAFKA_INDEX_INTERVAL) {
+		uint64_t wide = bytes * INDEX_BATCHES;
+
+		interval = wide < INDEX_INTERVAL_MIN ? INDEX_INTERVAL_MIN :
+			   wide > INDEX_INTERVAL_MAX ? INDEX_INTERVAL_MAX : (uint32_t)wide;
+	}
 	if (pos == 0 || pos - last < interval)
 		return OK;
 	struct log_index_entry e = { .rel = (uint32_t)(pub->w[W_END] - pub->w[W_SEG]),
@@ -171,7 +178,7 @@ static int take_batch(struct turn *u, struct part_batch *b, struct part_pending 
 	struct part_pub *pub = &u->pub;
 	uint64_t bytes = LOG_HEAD_BYTES + (uint64_t)b->rest_len, base = pub->w[W_END];
 	int32_t epoch = (int32_t)(pub->w[W_EPOCH] >> 32);
-	int err = index_batch(u);
+	int err = index_batch(u, bytes);
 
 	b->base_offset = (int64_t)base;
 	if (!err && p)

@@ -136,6 +136,7 @@ int part_become_leader(struct part_table *t, uint32_t slot, int32_t epoch)
 
 	err = epoch < now ? E_FENCED : epoch == now ? OK : lead(t, slot, r, &pub, epoch);
 	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	return err;
 }
 

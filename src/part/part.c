@@ -147,6 +147,18 @@ int part_table_attach(void *mem, const struct part_id *expect, unsigned self_pro
 	return OK;
 }
 
+void part_on_wake(struct part_table *t, void (*fn)(void *ctx, uint32_t slot, uint64_t mask), void *ctx)
+{
+	t->on_wake = fn;
+	t->wake_ctx = ctx;
+}
+
+void part_tell(struct part_table *t, uint32_t slot, uint64_t mask)
+{
+	if (mask != 0 && t->on_wake)
+		t->on_wake(t->wake_ctx, slot, mask);
+}
+
 void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx)
 {
 	t->progress = fn;
@@ -160,6 +172,7 @@ void part_table_free(struct part_table *t)
 	log_files_free(t->files);
 	log_ckpt_release(&t->ckpt);
 	mem_free(t->scan_buf);
+	mem_free(t->last_read);
 	mem_free(t->log_dir);
 	mem_free(t);
 }

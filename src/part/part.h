@@ -61,6 +61,9 @@ int part_table_check(struct part_table *t) MUST_CHECK;
 void part_table_free(struct part_table *t);
 /* fn is called every few batches that a recovery reads, so that its process can show that it lives. */
 void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx);
+/* Calls fn with processes to bell_mark() for a slot, from calls that hold a partition's lock for a moment
+ * and return no mask (reserve, checkpoint, recovery, leadership): others may have parked on it meanwhile. */
+void part_on_wake(struct part_table *t, void (*fn)(void *ctx, uint32_t slot, uint64_t mask), void *ctx);
 
 /* ---- slots: life of a replica ------------------------------------------------------------- */
 

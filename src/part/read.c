@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "part/table.h"
 
+#define FEW_HOPS 4		/* from batch to batch is as cheap as a look-up in the index */
 #define TRIES 8			/* a reader that meets that many changes lets others go first */
 
 static bool here(struct part_record *r, const struct uuid *topic_id)
@@ -89,6 +90,7 @@ void part_wait_end(struct part_table *t, uint32_t slot)
 
 struct place {				/* one segment as a reader may see it */
 	struct part_table *t;
+	uint32_t slot;
 	struct part_record *r;
 	struct log_replica lr;
 	struct part_pub pub;
@@ -144,10 +146,10 @@ static void load_hints(struct place *p)
 		p->hints = PART_HINTS;
 }
 
-/* A batch boundary at or in front of rel and pos, as far back as need be. */
+/* A batch boundary at or in front of rel and pos, as far back as need be; UINT64_MAX: no such limit. */
 static uint64_t start_at(struct place *p, uint64_t rel, uint64_t pos)
 {
-	struct log_index_entry e = { .pos = 0 }, e2 = { .pos = 0 };
+	struct log_index_entry e = { .pos = rel == UINT64_MAX ? UINT32_MAX : 0 }, e2 = { .pos = 0 };
 	uint64_t best = 0;
 
 	if (p->active && p->hints == 0)
@@ -171,6 +173,36 @@ static uint64_t start_at(struct place *p, uint64_t rel, uint64_t pos)
 			e = e2;
 	}
 	return e.pos > best && e.pos < p->bytes ? e.pos : best;
+}
+
+/* Consumers read on where they stopped: no look-up for them. A wrong position is found out by the batch
+ * header there, as with any hint. */
+static struct part_last_read *last_slot(struct place *p, uint64_t offset)
+{
+	return &p->t->last_read[(p->slot * UINT32_C(2654435761) ^ (uint32_t)offset * UINT32_C(2246822519)) >> 16 &
+				(PART_LAST_READS - 1)];
+}
+
+static bool last_read(struct place *p, uint64_t offset, uint64_t *ret_pos, struct log_head *ret_head)
+{
+	if (!p->t->last_read)
+		return false;
+	const struct part_last_read *l = last_slot(p, offset);
+
+	if (l->slot != p->slot || l->offset != offset || l->base != p->base || l->seg_gen != p->lr.gen ||
+	    l->generation != p->pub.w[W_GENERATION] || l->pos >= p->bytes)
+		return false;
+	*ret_pos = l->pos;
+	*ret_head = l->head;
+	return true;
+}
+
+static void remember_read(struct place *p, uint64_t next, uint64_t pos, const struct log_head *head)
+{
+	if (!p->t->last_read)
+		p->t->last_read = mem_alloc(PART_LAST_READS * sizeof *p->t->last_read);
+	*last_slot(p, next) = (struct part_last_read){ .slot = p->slot, .offset = next, .base = p->base,
+		.seg_gen = p->lr.gen, .generation = p->pub.w[W_GENERATION], .pos = pos, .head = *head };
 }
 
 /* Where the segments are; *ret_i is the one that holds offset. */
@@ -217,14 +249,25 @@ static int cold(struct place *p, uint64_t pos, struct part_range *ret)
 	return E_AGAIN;
 }
 
-/* The end of the range that starts with batch `first` at `from`: positions by index, then hops. */
+/* The walk has asked for the first part already. */
+static bool warm(struct place *p, const struct log_walk *w, uint64_t from, uint64_t to)
+{
+	if (w->warm_from <= from && from < w->warm_to)
+		from = w->warm_to;
+	return from >= to || p->t->disk->calls->is_warm(p->t->disk, p->file, from, to - from);
+}
+
+/* The end of the range that starts with batch `first` at `from`: positions by index, then hops. ret_behind:
+ * the header of the batch there, if it was read. */
 static int range_end(struct place *p, struct log_walk *w, uint64_t from, const struct log_head *first,
-		     uint64_t limit, uint64_t max_bytes, uint64_t *ret_pos, uint64_t *ret_next)
+		     uint64_t limit, uint64_t max_bytes, uint64_t *ret_pos, uint64_t *ret_next,
+		     struct log_head *ret_behind)
 {
 	uint64_t stop = from + max_bytes, pos;
 	struct log_head h = *first;
 	int err;
 
+	*ret_behind = (struct log_head){ .bytes = 0 };
 	*ret_pos = from + first->bytes;
 	*ret_next = (uint64_t)first->last_offset + 1;
 	if (p->next_base <= limit && p->bytes <= stop) {
@@ -232,9 +275,14 @@ static int range_end(struct place *p, struct log_walk *w, uint64_t from, const s
 		*ret_next = p->next_base;
 		return OK;
 	}
-	pos = start_at(p, (limit < p->next_base ? limit : p->next_base) - p->base, stop);
-	if (pos < *ret_pos)
-		pos = *ret_pos;
+	if (max_bytes - first->bytes < LOG_HEAD_BYTES)
+		return OK;
+	pos = *ret_pos;
+	if (max_bytes / first->bytes > FEW_HOPS) {
+		pos = start_at(p, limit < p->next_base ? limit - p->base : UINT64_MAX, stop);
+		if (pos < *ret_pos)
+			pos = *ret_pos;
+	}
 	while (!(err = log_walk_head(w, pos, &h)) && pos + h.bytes <= stop &&
 	       (uint64_t)h.last_offset < limit) {
 		pos += h.bytes;
@@ -245,6 +293,8 @@ static int range_end(struct place *p, struct log_walk *w, uint64_t from, const s
 		*ret_pos = pos;
 		*ret_next = (uint64_t)h.base_offset;
 	}
+	if (err == OK)
+		*ret_behind = h;
 	return err == E_AGAIN || err == E_RANGE ? OK : err;
 }
 
@@ -253,7 +303,7 @@ static int read_once(struct place *p, uint64_t offset, uint64_t limit, uint32_t 
 {
 	uint64_t base, next, pos, end_pos, end_next;
 	struct log_walk w;
-	struct log_head h;
+	struct log_head h = { .bytes = 0 }, behind;
 	int err = segment_of(p, offset, &base, &next);
 
 	if (!err)
@@ -261,8 +311,10 @@ static int read_once(struct place *p, uint64_t offset, uint64_t limit, uint32_t 
 	if (err)
 		return err;
 	log_walk_init(&w, p->t->disk, p->file, p->bytes, true);
-	pos = start_at(p, offset - base, UINT64_MAX);
-	err = log_walk_offset(&w, &pos, (int64_t)offset, &h);
+	if (!last_read(p, offset, &pos, &h))
+		pos = start_at(p, offset - base, UINT64_MAX);
+	if (h.bytes == 0)
+		err = log_walk_offset(&w, &pos, (int64_t)offset, &h);
 	if (err == E_BAD) {		/* hints are hints: the segment's start is always right */
 		pos = 0;
 		err = log_walk_offset(&w, &pos, (int64_t)offset, &h);
@@ -279,12 +331,13 @@ static int read_once(struct place *p, uint64_t offset, uint64_t limit, uint32_t 
 	if (err || (uint64_t)h.last_offset >= limit || (h.bytes > max_bytes && !min_one))
 		goto empty;
 	err = range_end(p, &w, pos, &h, limit, max_bytes > h.bytes ? max_bytes : h.bytes, &end_pos,
-			&end_next);
+			&end_next, &behind);
 	if (err)
 		goto empty;
+	remember_read(p, end_next, end_pos, &behind);
 	*ret = (struct part_range){ .file = p->file, .off = pos, .len = end_pos - pos,
 		.first_offset = h.base_offset, .next_offset = (int64_t)end_next, .handle = p->handle,
-		.warm = p->t->disk->calls->is_warm(p->t->disk, p->file, pos, end_pos - pos) };
+		.warm = warm(p, &w, pos, end_pos) };
 	return OK;
 empty:
 	leave(p);
@@ -301,6 +354,7 @@ static void place_init(struct place *p, struct part_table *t, uint32_t slot, str
 	uint64_t c;
 
 	p->t = t;
+	p->slot = slot;
 	p->r = r;
 	p->lr = part_files(t, slot, r);	/* the file generation first, then the state */
 	p->active = false;

@@ -665,19 +665,20 @@ int part_slot_recover(struct part_table *t, uint32_t slot, bool trusted_clean)
 {
 	struct part_record *r = part_record(t, slot);
 	struct lock_held *held;
-	uint64_t ignored = 0;
+	uint64_t wake = 0;
 	int err;
 
 	if (!r || part_slot_state(t, slot) != PART_OPENING)
 		return E_NOENT;
-	err = part_lock(t, slot, r, &held, &ignored);
+	err = part_lock(t, slot, r, &held, &wake);
 	if (err)
 		return err;
 	err = part_recover_locked(t, slot, r, trusted_clean);
 	if (err == E_IO)
 		part_fail(r);
 	part_tally(t, PC_RECOVERED, err == OK);
-	part_unlock(t, r, held, &ignored);
+	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	return err;
 }
 
@@ -734,18 +735,19 @@ int part_slot_reap(struct part_table *t, uint32_t slot)
 {
 	struct part_record *r = part_record(t, slot);
 	struct lock_held *held;
-	uint64_t ignored = 0;
+	uint64_t wake = 0;
 	int err;
 
 	if (!r || part_slot_state(t, slot) != PART_DELETING)
 		return E_NOENT;
-	err = part_lock(t, slot, r, &held, &ignored);	/* whoever was appending is through */
+	err = part_lock(t, slot, r, &held, &wake);	/* whoever was appending is through */
 	if (err)
 		return err;
 	atomic_fetch_add(&r->seg_gen, 1);
 	log_files_stale(t->files, slot, atomic_load(&r->seg_gen));
 	part_producers_drop_all(t, slot, r);
-	part_unlock(t, r, held, &ignored);
+	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	err = reap_folder(t, r, slot);
 	if (!err)
 		part_set_life(r, PART_FREE);

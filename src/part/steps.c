@@ -328,15 +328,16 @@ static int give_back(struct part_table *t, uint32_t slot, struct part_record *r,
 {
 	struct lock_held *held;
 	struct part_pub pub;
-	uint64_t ignored = 0;
-	int err = part_lock(t, slot, r, &held, &ignored);
+	uint64_t wake = 0;
+	int err = part_lock(t, slot, r, &held, &wake);
 
 	if (err)
 		return err;
 	if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_POS] == pos)
 		err = t->disk->calls->truncate(t->disk, file, pos);
 	atomic_store(&r->reserved, 0);
-	part_unlock(t, r, held, &ignored);
+	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	return err;
 }
 
@@ -406,6 +407,7 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 		at = p->next;
 	}
 	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	return OK;
 }
 
@@ -430,6 +432,7 @@ static int name_snapshot(struct part_table *t, uint32_t slot, struct part_record
 		}
 	}
 	part_unlock(t, r, held, &wake);
+	part_tell(t, slot, wake);
 	return err;
 }
 

@@ -24,6 +24,14 @@ struct part_pending {			/* a producer changed by the commit being built */
 	struct part_producer_version v;
 };
 
+#define PART_LAST_READS 1024
+
+struct part_last_read {			/* where a read of this process ended */
+	uint64_t offset, base, seg_gen, generation, pos;
+	uint32_t slot;
+	struct log_head head;		/* of the batch at pos; bytes 0: not known */
+};
+
 struct part_table {
 	uint8_t *mem;
 	struct part_header *h;
@@ -36,6 +44,9 @@ struct part_table {
 	void *grow_ctx;
 	void (*progress)(void *ctx);	/* NULL, or called now and then by long work */
 	void *progress_ctx;
+	void (*on_wake)(void *ctx, uint32_t slot, uint64_t mask);	/* NULL, or part_on_wake() */
+	void *wake_ctx;
+	struct part_last_read *last_read;	/* by slot and offset; NULL until the first read */
 	unsigned self;
 	struct log_files *files;
 	struct part_count_line *count;	/* of this process */
@@ -89,6 +100,8 @@ int part_lock(struct part_table *t, uint32_t slot, struct part_record *r, struct
 int part_hold(struct part_table *t, uint32_t slot, struct part_record *r, struct lock_held **ret,
 	      struct part_pub *ret_pub, uint64_t *wake) MUST_CHECK;
 /* Releases, then *wake |= whoever parked on the lock. */
+/* For calls without a mask of their own: tells part_on_wake(). */
+void part_tell(struct part_table *t, uint32_t slot, uint64_t mask);
 void part_unlock(struct part_table *t, struct part_record *r, struct lock_held *h, uint64_t *wake);
 
 /* Under the lock: the valid state; E_DAMAGED: it fails its checks, the record now waits for
