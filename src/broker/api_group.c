@@ -73,11 +73,8 @@ static void find_one(struct greq *q, int8_t type, struct str key,
 	c->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
 	if (!p->im)
 		return;
-	if (!image_topic_by_name(p->im, STR("__consumer_offsets"), &t)) {
-		groups_create_topic(p);
-		return;
-	}
-	if (image_part(p->im, &t, group_partition(key, t.partitions), &part) && part.leader >= 0 &&
+	if (image_topic_by_name(p->im, STR("__consumer_offsets"), &t) &&
+	    image_part(p->im, &t, group_partition(key, t.partitions), &part) && part.leader >= 0 &&
 	    image_broker_by_id(p->im, part.leader, &b) &&
 	    image_endpoint(p->im, &b, str_of(listener), &e)) {
 		c->error_code = KAFKA_NONE;
@@ -88,12 +85,28 @@ static void find_one(struct greq *q, int8_t type, struct str key,
 	}
 }
 
+/*
+ * The topic is made on first use (trap 77). The answer waits for it a moment: clients that take
+ * COORDINATOR_NOT_AVAILABLE for an error (kafka-go after three tries, kadm at once) never see it then.
+ */
+static bool find_must_wait(struct greq *q, int8_t type)
+{
+	struct image_topic t;
+
+	if (type != 0 || !q->p->im || image_topic_by_name(q->p->im, STR("__consumer_offsets"), &t))
+		return false;
+	groups_create_topic(q->p);
+	return groups_wait_topic(q->p, q);
+}
+
 static void find_coordinator(struct greq *q)
 {
 	const struct find_coordinator_request *m = q->msg;
 	struct find_coordinator_response a;
 	struct find_coordinator_response_coordinator one;
 
+	if (find_must_wait(q, m->key_type))
+		return;
 	wire_init(&wire_find_coordinator_response, &a);
 	if (q->version >= 4) {
 		a.coordinators_n = m->coordinator_keys_n > 0 ? m->coordinator_keys_n : 0;

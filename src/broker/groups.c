@@ -15,6 +15,7 @@
 #define TICK_US UINT64_C(100000)
 #define BATCHES 16
 #define LOAD_WAIT_US UINT64_C(1000000)	/* then requests get COORDINATOR_LOAD_IN_PROGRESS */
+#define CREATE_WAIT_US UINT64_C(2000000)	/* then FindCoordinator gets COORDINATOR_NOT_AVAILABLE */
 #define OFFSETS_TOPIC STR("__consumer_offsets")
 
 static void pump(struct gshard *sh);
@@ -199,6 +200,33 @@ void groups_loaded(struct gshard *sh)
 	pump(sh);
 }
 
+bool groups_wait_topic(struct gproc *p, struct greq *q)
+{
+	if (!q->held_us)
+		q->held_us = now_us(p);
+	if (now_us(p) - q->held_us > CREATE_WAIT_US)
+		return false;
+	q->queue = NULL;
+	*(p->find_last ? &p->find_last->queue : &p->find_first) = q;
+	p->find_last = q;
+	return true;
+}
+
+/* The requests that waited for the topic look again; at the end of the process the worker asks them anew. */
+static void release_finds(struct gproc *p, bool end)
+{
+	struct greq *q = p->find_first;
+
+	p->find_first = p->find_last = NULL;
+	for (struct greq *next; q; q = next) {
+		next = q->queue;
+		if (end)
+			send_reply(q, FORWARD_LATER);
+		else
+			api_group_begin(q);
+	}
+}
+
 static void look_at_image(struct gproc *p)
 {
 	struct role_env *env = p->env;
@@ -221,6 +249,7 @@ static void look_at_image(struct gproc *p)
 			follow(&p->v[i], there && i < t.partitions ? &t : NULL);
 	p->topics_us = now_us(p) + 1000000;
 	p->topics_looks = 2;
+	release_finds(p, false);
 }
 
 struct gshard *groups_shard(struct gproc *p, struct str group, int16_t *ret_error)
@@ -659,6 +688,7 @@ static void on_timer(struct loop_timer *t)
 
 	bell_beat(p->env->bells, now / 1000);
 	look_at_image(p);
+	release_finds(p, false);
 	if (p->topics_us && now >= p->topics_us) {
 		p->topics_us = --p->topics_looks > 0 ? now + 5000000 : 0;
 		for (int32_t i = 0; i < p->partitions; i++)
@@ -679,6 +709,7 @@ void groups_drain(struct role_env *env)
 {
 	struct gproc *p = env->role;
 
+	release_finds(p, true);
 	for (int32_t i = 0; i < p->partitions; i++)
 		drop(&p->v[i], GE_NOT_COORDINATOR);
 	env->loop->calls->stop(env->loop, 0);
@@ -688,6 +719,7 @@ void groups_free(struct role_env *env)
 {
 	struct gproc *p = env->role;
 
+	release_finds(p, true);
 	for (int32_t i = 0; i < p->partitions; i++)
 		drop(&p->v[i], GE_NOT_COORDINATOR);
 	env->loop->calls->timer_stop(env->loop, &p->timer);

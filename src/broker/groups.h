@@ -64,7 +64,7 @@ struct greq {
 	struct gbarrier *bar;		/* what the answer waits for */
 	int32_t bar_n, bar_cap;
 	struct buf out;			/* the whole reply frame */
-	uint64_t held_us;		/* since when it waits for the high watermark; 0: it does not */
+	uint64_t held_us;		/* since when it waits for the high watermark or the topic; 0: it does not */
 };
 
 enum gstate { G_ABSENT, G_LOADING, G_READY };
@@ -105,6 +105,7 @@ struct gproc {
 	struct net_conn *agent;
 	bool agent_up;
 	uint64_t create_us;		/* when the topic was asked for */
+	struct greq *find_first, *find_last;	/* FindCoordinator before the topic is there */
 	uint64_t agent_id;
 	uint64_t topics_us;		/* next look for deleted topics; 0: none is due */
 	int topics_looks;
@@ -126,6 +127,8 @@ void groups_answer(struct greq *q);
 void groups_close(struct greq *q);
 /* Asks the agent to make __consumer_offsets; at most once a second. */
 void groups_create_topic(struct gproc *p);
+/* True: the topic is being made since a moment: q waits for it (api_group_begin() comes again then). */
+bool groups_wait_topic(struct gproc *p, struct greq *q);
 
 /* Everything is given back (tests); requests that wait are dropped. */
 void groups_free(struct role_env *env);

@@ -138,19 +138,32 @@ static bool answer(struct gw *w, int16_t key, int16_t version, void *m)
 	return true;
 }
 
-static int16_t find(struct gw *w, int32_t *ret_node)
+static void send_find(struct gw *w)
 {
 	struct find_coordinator_request m;
-	struct find_coordinator_response a;
 	struct str key = STR("grp");
 
 	wire_init(&wire_find_coordinator_request, &m);
 	m.coordinator_keys = &key;
 	m.coordinator_keys_n = 1;
 	ask(w, KAFKA_FIND_COORDINATOR, 4, &m);
-	cr_assert(answer(w, KAFKA_FIND_COORDINATOR, 4, &a));
+}
+
+/* -100: no answer yet. */
+static int16_t found(struct gw *w, int32_t *ret_node)
+{
+	struct find_coordinator_response a;
+
+	if (!answer(w, KAFKA_FIND_COORDINATOR, 4, &a))
+		return -100;
 	*ret_node = a.coordinators[0].node_id;
 	return a.coordinators[0].error_code;
+}
+
+static int16_t find(struct gw *w, int32_t *ret_node)
+{
+	send_find(w);
+	return found(w, ret_node);
 }
 
 static void commit(struct gw *w, int64_t offset, int32_t generation, struct str member)
@@ -217,7 +230,10 @@ Test(groups_proc, first_use_makes_the_topic)
 	int32_t node;
 
 	up(&w, "0");
-	cr_expect_eq(find(&w, &node), KAFKA_COORDINATOR_NOT_AVAILABLE, "(77)");
+	cr_expect_eq(find(&w, &node), -100, "it waits for the topic");
+	sleep_ms(&w, 2500);
+	cr_expect_eq(found(&w, &node), KAFKA_COORDINATOR_NOT_AVAILABLE, "(77)");
+	cr_expect_eq(find(&w, &node), -100);
 	struct net_conn *agent = NULL;
 
 	for (struct net_conn *c = w.e.conns; c; c = c->next)
@@ -239,10 +255,28 @@ Test(groups_proc, first_use_makes_the_topic)
 	cr_expect_eq(m.topics[0].replication_factor, 1, "not more than brokers are alive");
 	cr_expect_eq(fetch(&w, 8), -16000, "(77)");
 	topic(&w, PART_REPLICATED);
+	cr_expect_eq(found(&w, &node), 0, "it waited for the topic");
 	cr_expect_eq(find(&w, &node), 0);
 	cr_expect_eq(node, 1);
 	cr_expect_eq(fetch(&w, 8), -1);
 	down(&w);
+}
+
+/* Whoever waits for the topic when its client, or the process, goes away. */
+Test(groups_proc, nobody_waits_for_the_topic_any_more)
+{
+	struct gw w;
+	int32_t node;
+
+	up(&w, "0");
+	cr_expect_eq(find(&w, &node), -100);
+	w.peer->closing = true;
+	sleep_ms(&w, 2500);
+	groups_peer(&w.g, 8);
+	w.peer = w.e.last_adopted;
+	step(&w);
+	cr_expect_eq(find(&w, &node), -100);
+	down(&w);			/* nothing is left: we_down() looks at the memory */
 }
 
 Test(groups_proc, offsets_survive_death)

@@ -176,9 +176,6 @@ func twoMembers(adm *kadm.Client, balancer kgo.GroupBalancer) error {
 	shares := func(want ...int) func() (bool, error) {
 		return func() (bool, error) {
 			d, err := adm.DescribeGroups(ctx, group)
-			if errors.Is(err, kerr.CoordinatorNotAvailable) { // the very first use makes __consumer_offsets
-				return false, nil
-			}
 			if err != nil || d[group].State != "Stable" || len(d[group].Members) != len(want) {
 				return false, err
 			}
