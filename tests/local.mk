@@ -10,3 +10,4 @@ include tests/fuzz/local.mk
 include tests/system/local.mk
 include tests/fresh/local.mk
 include tests/interop/local.mk
+include tests/scenario/local.mk

@@ -27,6 +27,7 @@
 
 #define FRAMES_MAX (256u << 20)		/* bytes of requests that are in memory at once */
 #define DRAIN_US 10000u
+#define HANDOVER_TURNS 50		/* leadership is handed over within 0.5 s, or left to an election */
 #define DRAIN_TURNS 200			/* 2 s: a disk that takes longer is left to recovery */
 #define WHY 512
 
@@ -78,6 +79,8 @@ struct daemon {
 	struct node *node;
 	struct serve *serve;
 	struct loop_timer drain;
+	struct node_admin handover;
+	bool others;
 	unsigned turns;
 };
 
@@ -352,11 +355,19 @@ static void on_accept_peer(void *ctx, int fd)
 	node_accept(((struct daemon *)ctx)->node, fd);
 }
 
+static void on_handed_over(struct node_admin *a, int err, const char *why)
+{
+	(void)a;
+	(void)err;			/* alone, or nobody to hand over to: the others elect */
+	(void)why;
+}
+
 static void on_drain(struct loop_timer *t)
 {
 	struct daemon *d = t->user;
+	bool leads = d->others && node_serves(d->node) && d->turns < HANDOVER_TURNS;
 
-	if (node_idle(d->node) || ++d->turns > DRAIN_TURNS)
+	if ((node_idle(d->node) && !leads) || ++d->turns > DRAIN_TURNS)
 		d->loop->calls->stop(d->loop, 0);
 	else
 		d->loop->calls->timer_set(d->loop, t, DRAIN_US);
@@ -373,6 +384,7 @@ static void on_rotate(void *ctx, int signo)
 static void on_term(void *ctx, int signo)
 {
 	struct daemon *d = ctx;
+	static struct node_role role;
 
 	(void)signo;
 	if (d->drain.fire)
@@ -381,6 +393,12 @@ static void on_term(void *ctx, int signo)
 	log_os("quorum", LOG_OS_INFO, "draining", NULL, NULL);
 	serve_drain(d->serve);
 	zk_main_drain(arg_zk);
+	node_role(d->node, &role);
+	d->others = role.nmembers > 1;
+	if (d->others && node_serves(d->node)) {
+		d->handover.done = on_handed_over;
+		node_transfer(d->node, NODE_ANY, &d->handover);
+	}
 	d->drain = (struct loop_timer){ .fire = on_drain, .user = d };
 	d->loop->calls->timer_set(d->loop, &d->drain, DRAIN_US);
 }
@@ -412,6 +430,12 @@ static void on_metrics(void *ctx, struct buf *b)
 	metric(b, "proposals_total", "counter", st.proposals);
 	metric(b, "log_syncs_total", "counter", st.syncs);
 	metric(b, "snapshots_total", "counter", st.snapshots);
+	metric(b, "elections_won_total", "counter", st.elections);
+	metric(b, "forwarded_proposals_total", "counter", st.forwarded);
+	metric(b, "read_barriers_total", "counter", st.reads);
+	metric(b, "images_sent_total", "counter", st.snapshots_sent);
+	metric(b, "images_received_total", "counter", st.snapshots_received);
+	metric(b, "dropped_peer_messages_total", "counter", st.dropped_messages);
 	metric(b, "torn_bytes_at_start", "gauge", st.torn_bytes);
 	if (zk_main_front(arg_zk)) {
 		struct zk_stats z;

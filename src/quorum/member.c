@@ -155,9 +155,12 @@ void member_changed(struct node *n)
 		return;
 	tell_self(n);
 	peers_want_begin(n->peers);
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].id != n->raft.id)
-			peers_want(n->peers, member_address(n, c->m[i].id));
+	/* WHY all that are in the log: a leader that is removed needs the answers that commit its removal. */
+	for (uint32_t k = 0; k < n->raft.nconfigs; k++)
+		for (uint32_t i = 0; i < n->raft.configs[k].n; i++)
+			if (n->raft.configs[k].m[i].id != n->raft.id)
+				peers_want(n->peers, member_address(n, n->raft.configs[k].m[i].id));
+	n->wanted = n->raft.nconfigs;
 	if (!inside) {
 		for (uint32_t i = 0; i < n->conf.nvoters; i++)
 			if (n->conf.voters[i].id != n->conf.id)
@@ -271,11 +274,11 @@ void member_on_adopt(struct node *n, const uint8_t *p, uint32_t len)
 
 /* ---- a new quorum ---- */
 
-static const struct peer_hello *hello_of(const struct node *n, uint32_t node)
+static const struct peer_hello *hello_of(const struct node *n, uint32_t node, bool both)
 {
 	uint32_t at = 0;
 
-	for (const struct peer_hello *h; (h = peers_next(n->peers, &at)) != NULL;)
+	for (const struct peer_hello *h; (h = peers_next(n->peers, &at, both)) != NULL;)
 		if (h->node == node)
 			return h;
 	return NULL;
@@ -310,7 +313,7 @@ static void try_found(struct node *n)
 		if (v->id < n->conf.id)
 			return;			/* that one does it */
 		if (v->id != n->conf.id) {
-			h = hello_of(n, v->id);
+			h = hello_of(n, v->id, true);
 			if (!h || !h->empty || h->voters != n->voters_sum) {
 				if (!n->said_waiting)
 					node_log(n, "waiting for the other nodes of a new quorum", "node=%u", v->id);
@@ -372,7 +375,7 @@ static void ask_to_join(struct node *n, uint64_t now_ms)
 	    (n->conf.nvoters < 2 && n->conf.njoin == 0))
 		return;
 	n->joined_ms = now_ms;
-	for (const struct peer_hello *h; (h = peers_next(n->peers, &at)) != NULL;) {
+	for (const struct peer_hello *h; (h = peers_next(n->peers, &at, false)) != NULL;) {
 		struct buf b;
 
 		if (h->empty)
@@ -613,7 +616,12 @@ static bool complete(const struct node *n, const struct node_admin *a)
 	for (uint32_t i = 0; i < c->n; i++)
 		if (c->m[i].node == a->id)
 			flags |= c->m[i].flags;
-	if (n->raft.nconfigs != 1 || c->index > n->raft.commit || raft_config_joint(c))
+	if (raft_config_joint(c))
+		return false;
+	/* A node that was removed may never hear that the end of its own removal is committed; it was bound to be. */
+	if (a->kind == ADMIN_REMOVE && flags == 0 && !raft_config_find(c, n->raft.id))
+		return true;
+	if (n->raft.nconfigs != 1 || c->index > n->raft.commit)
 		return false;
 	return a->kind == ADMIN_REMOVE ? flags == 0 : (flags & (a->observer ? RAFT_OBSERVER : RAFT_VOTER)) != 0;
 }
@@ -639,7 +647,7 @@ static void admin_tick(struct node *n, uint64_t now_ms)
 
 static void admit_tick(struct node *n, uint64_t now_ms)
 {
-	const struct peer_hello *h = hello_of(n, n->admit.id);
+	const struct peer_hello *h = hello_of(n, n->admit.id, false);
 
 	if (h && raft_config_find(raft_config(&n->raft), h->disk)) {
 		n->admit.on = false;
@@ -678,6 +686,8 @@ void member_tick(struct node *n, uint64_t now_ms)
 {
 	struct raft_config next;
 
+	if (n->wanted != n->raft.nconfigs)
+		member_changed(n);
 	if (n->raft.last == 0)
 		try_found(n);
 	if (n->peers)

@@ -2,7 +2,7 @@
  * message.c - raft's messages as frames, and the entries that go with them: from memory, or read back from
  * the log for a peer that is behind.
  *
- * Body of PF_RAFT: [0] type [1] flags (1 ok, 2 forced, 4 removed) [2] to [10] term [18] index [26] index_term
+ * Body of PF_RAFT: [0] type [1] flags (1 ok, 2 forced, 4 removed, 8 lost) [2] to [10] term [18] index [26] index_term
  * [34] at [42] commit [50] round [58] entries (32 bits) [62] entries as in the log (rlog.h), each with its checksum.
  */
 #include <string.h>
@@ -15,7 +15,7 @@
 #define HEAD 62u
 #define FETCH_BYTES (1u << 20)
 
-enum { FLAG_OK = 1, FLAG_FORCED = 2, FLAG_REMOVED = 4 };
+enum { FLAG_OK = 1, FLAG_FORCED = 2, FLAG_REMOVED = 4, FLAG_LOST = 8 };
 
 /* ---- entries ---- */
 
@@ -174,7 +174,8 @@ void message_send(struct node *n, const struct raft_msg *m)
 	uint8_t *p = buf_room(&b, HEAD);
 
 	p[0] = (uint8_t)m->type;
-	p[1] = (uint8_t)((m->ok ? FLAG_OK : 0) | (m->forced ? FLAG_FORCED : 0) | (m->removed ? FLAG_REMOVED : 0));
+	p[1] = (uint8_t)((m->ok ? FLAG_OK : 0) | (m->forced ? FLAG_FORCED : 0) | (m->removed ? FLAG_REMOVED : 0) |
+			 (m->lost ? FLAG_LOST : 0));
 	be64_put(p + 2, m->to);
 	be64_put(p + 10, m->term);
 	be64_put(p + 18, m->index);
@@ -242,12 +243,11 @@ static int take_entries(struct node *n, struct taken *t, uint32_t count, const u
 	return OK;
 }
 
-/* What raft did not take is not in the cache. */
-static void free_untaken(struct node *n, struct taken *t, uint32_t count)
+/* What raft took, node.c has. */
+static void free_untaken(struct taken *t, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		if (t->v[i].handle && node_cached(n, t->v[i].index) != t->v[i].handle)
-			mem_free(t->v[i].handle);
+		mem_free(t->v[i].handle);
 }
 
 void message_on_raft(struct node *n, uint64_t from, const uint8_t *p, uint32_t len)
@@ -258,7 +258,8 @@ void message_on_raft(struct node *n, uint64_t from, const uint8_t *p, uint32_t l
 		.type = (enum raft_msg_type)p[0], .from = from, .to = n->raft.id, .term = be64_get(p + 10),
 		.index = be64_get(p + 18), .index_term = be64_get(p + 26), .at = be64_get(p + 34),
 		.commit = be64_get(p + 42), .round = be64_get(p + 50), .ok = p[1] & FLAG_OK,
-		.forced = p[1] & FLAG_FORCED, .removed = p[1] & FLAG_REMOVED, .n = be32_get(p + 58) } };
+		.forced = p[1] & FLAG_FORCED, .removed = p[1] & FLAG_REMOVED, .lost = p[1] & FLAG_LOST,
+		.n = be32_get(p + 58) } };
 	struct taken *t = NULL;
 
 	if (ev.msg.n > RAFT_BATCH_MAX || (ev.msg.n > 0 && ev.msg.type != RAFT_APPEND) || ev.msg.type == RAFT_SNAPSHOT) {
@@ -276,7 +277,7 @@ void message_on_raft(struct node *n, uint64_t from, const uint8_t *p, uint32_t l
 			if (err == E_VERSION)
 				n->conf.on_fatal(n->conf.user,
 					"the leader writes entries that this version does not know", err);
-			free_untaken(n, t, ev.msg.n);
+			free_untaken(t, ev.msg.n);
 			mem_free(t->configs);
 			mem_free(t);
 			return;
@@ -286,7 +287,7 @@ void message_on_raft(struct node *n, uint64_t from, const uint8_t *p, uint32_t l
 	if (node_step(n, &ev) != OK)
 		n->dropped++;
 	if (t) {
-		free_untaken(n, t, ev.msg.n);
+		free_untaken(t, ev.msg.n);
 		mem_free(t->configs);
 		mem_free(t);
 	}

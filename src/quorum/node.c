@@ -172,6 +172,8 @@ static void do_append(struct node *n, const struct raft_entry *v, uint32_t count
 		cache_add(n, e);
 		rlog_append(&n->log, &(struct rlog_entry){ .index = e->index, .term = e->term, .zxid = e->zxid,
 			.type = e->type, .version = e->version, .p = e->p, .len = e->len });
+		/* Taken: it may be applied and gone before who made the entries looks at them again. */
+		((struct raft_entry *)(uintptr_t)&v[i])->handle = NULL;
 	}
 }
 

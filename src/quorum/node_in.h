@@ -141,6 +141,7 @@ struct node {
 	struct known moved;		/* a member that listens elsewhere now; disk RAFT_NOBODY: none */
 	struct node_admin *admins;
 	uint64_t admin_seq;
+	uint32_t wanted;		/* raft.nconfigs, as the connections are */
 	bool born;			/* knows its cluster */
 	bool was_member;		/* some configuration in the log names this disk */
 	uint64_t voters_sum;

@@ -445,12 +445,12 @@ bool peers_send(struct peers *p, uint64_t disk, struct buf *b)
 	return true;
 }
 
-const struct peer_hello *peers_next(const struct peers *p, uint32_t *at)
+const struct peer_hello *peers_next(const struct peers *p, uint32_t *at, bool both)
 {
 	while (*at < p->nlinks) {
 		const struct link *k = p->link[(*at)++];
 
-		if (k->state == LINK_OPEN && caller_from(p, k->it.disk))
+		if (k->state == LINK_OPEN && (!both || caller_from(p, k->it.disk)))
 			return &k->it;
 	}
 	return NULL;

@@ -88,8 +88,8 @@ void peers_frame(struct buf *b, enum peer_frame type);
 /* False: there is no open connection, or too much is waiting; b is released anyway. */
 bool peers_send(struct peers *p, uint64_t disk, struct buf *b);
 bool peers_up(const struct peers *p, uint64_t disk);
-/* Greetings of the nodes that both connections are open to, in no order. NULL at the end. */
-const struct peer_hello *peers_next(const struct peers *p, uint32_t *at);
+/* Greetings of the nodes that we (both: and that to us) have a connection to, in no order. NULL at the end. */
+const struct peer_hello *peers_next(const struct peers *p, uint32_t *at, bool both);
 uint64_t peers_dropped(const struct peers *p);
 
 #endif

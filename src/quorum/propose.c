@@ -175,7 +175,7 @@ static void refuse(struct node *n, uint64_t to, uint64_t seq, int err)
 static void take_one(struct node *n, struct intake *in, uint32_t starts, uint64_t seq, bool frees, const uint8_t *p,
 		     uint32_t len)
 {
-	struct raft_entry e;
+	struct raft_entry e = { 0 };
 	struct buf b;
 
 	if (in->starts != starts)		/* it was restarted, and counts anew */
@@ -204,6 +204,8 @@ static void take_one(struct node *n, struct intake *in, uint32_t starts, uint64_
 	buf_release(&b);
 	if (!err)
 		err = node_step(n, &(struct raft_event){ .type = RAFT_EV_PROPOSE, .entries = &e, .n = 1 });
+	if (err)
+		mem_free(e.handle);
 	if (err)
 		refuse(n, in->disk, seq, err == E_BAD ? E_BAD : E_AGAIN);
 	else

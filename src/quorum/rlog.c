@@ -454,7 +454,7 @@ void rlog_close(struct rlog *l)
 		l->disk->calls->close(l->disk, l->file);
 	if (l->old_file >= 0)
 		l->disk->calls->close(l->disk, l->old_file);
-	if (l->image.on)
+	if (l->image.on && l->image.file >= 0)
 		l->disk->calls->close(l->disk, l->image.file);
 	mem_free(l->snap.p);
 	buf_release(&l->gather);

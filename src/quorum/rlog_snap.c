@@ -218,6 +218,7 @@ static void on_image_sync(struct disk_op *op, int err)
 	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, image.op));
 
 	l->disk->calls->close(l->disk, l->image.file);
+	l->image.file = -1;
 	if (!err)
 		err = l->disk->calls->rename(l->disk, l->image.path, l->image.final);
 	if (err) {

@@ -270,6 +270,7 @@ static void refuse_append(struct raft *r, const struct raft_msg *m, struct raft_
 	struct raft_msg *a = raft_send(r, fx, RAFT_APPEND_OK, m->from);
 
 	a->at = m->index;
+	a->lost = r->recovering;
 	a->round = r->round_seen;
 	a->index = raft_log_meet(r, m->index, m->index_term);		/* go on from here */
 	a->index_term = raft_term_of(r, a->index);

@@ -96,6 +96,7 @@ struct raft_msg {
 	bool ok;			/* _OK messages: granted, matched */
 	bool forced;			/* VOTE: asked for by the leader, so stickiness does not hold */
 	bool removed;			/* PREVOTE_OK: the asker is not a member any more */
+	bool lost;			/* APPEND_OK refused: the sender's log lost what it had acknowledged (R11) */
 	uint32_t n;			/* APPEND: entries index + 1 .. index + n; the caller adds them */
 	const struct raft_entry *entries;	/* received APPEND only */
 };

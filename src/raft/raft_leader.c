@@ -296,6 +296,10 @@ void raft_advance_commit(struct raft *r, struct raft_effects *fx, uint64_t now_m
 
 static void refused(struct raft *r, struct raft_peer *p, const struct raft_msg *m)
 {
+	if (m->lost && m->index < p->match) {		/* R11: its word of then does not count any more */
+		p->match = 0;
+		raft_peer_reset(p, m->at + 1);
+	}
 	/* Old news: refuses what was answered since, or another probe than the one that is out. */
 	if (m->at < p->match || (p->pace == RAFT_PROBE && m->at != p->next - 1) || p->pace == RAFT_IMAGE)
 		return;

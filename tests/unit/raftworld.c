@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+#define ENTRY_BYTES 10000u
+
 const char *rw_role(enum raft_role r)
 {
 	static const char *const names[] = { "follower", "precandidate", "candidate", "leader" };
@@ -37,8 +39,9 @@ static uint32_t fit(const struct raft_store *s, uint64_t index, uint32_t n, uint
 {
 	(void)s;
 	(void)index;
-	(void)max_bytes;
-	*ret_bytes = n * 100;
+	if (n > max_bytes / ENTRY_BYTES)
+		n = max_bytes / ENTRY_BYTES;
+	*ret_bytes = n * ENTRY_BYTES;
 	return n;
 }
 

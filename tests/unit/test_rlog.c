@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "quorum/rlog.h"
@@ -17,7 +18,7 @@ struct world {
 	uint64_t last, durable, term, loaded, snap;
 	uint64_t votes, images;
 	bool dead, peers;
-	uint64_t terms[512];		/* of entries */
+	uint64_t terms[512], found[512];	/* of entries: as written, as loaded */
 	char cluster[24];
 };
 
@@ -63,6 +64,7 @@ static int load_entry(void *user, const struct rlog_entry *e)
 	for (uint32_t i = 0; i < e->len; i++)
 		cr_assert_eq(e->p[i], byte_of(e->index));
 	w->loaded = e->index;
+	w->found[e->index] = e->term;
 	return OK;
 }
 
@@ -258,4 +260,211 @@ Test(rlog, failed_sync_is_final)
 	cr_expect(w.dead);
 	cr_expect_eq(w.durable, 0);
 	end(&w);
+}
+
+static void reopen(struct world *w, bool power)
+{
+	char why[300] = "";
+
+	rlog_close(&w->log);
+	sim_disk_reset(&w->disk);
+	if (power)
+		sim_fs_power_loss(w->fs);
+	sim_disk_init(&w->disk, w->fs);
+	cr_assert_eq(open_log(w, why), OK, "%s", why);
+}
+
+/* K7: what was cut off stays off, what came in its place stays, whatever of it had reached the platter. */
+Test(rlog, cutting_and_writing_again_survives_any_power_loss)
+{
+	uint64_t cuts = 0;
+
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		struct world w;
+		struct rng r;
+
+		start(&w, seed);
+		rng_init(&r, seed);
+		sim_fs_faults(w.fs)->loss_keep_percent = rng_below(&r, 101);
+		for (int round = 0; round < 5; round++) {
+			for (uint32_t n = 1 + rng_below(&r, 10); n > 0; n--) {
+				for (uint32_t k = rng_below(&r, 4); k > 0; k--)
+					add(&w, rng_below(&r, 900));
+				rlog_flush(&w.log);
+				if (rng_below(&r, 2))
+					run_for(&w, rng_below(&r, 3000));
+				if (w.last > 1 && rng_below(&r, 3) == 0) {
+					uint64_t from = w.last - rng_below(&r, w.last < 6 ? (uint32_t)w.last - 1 : 6);
+
+					rlog_truncate(&w.log, from, w.terms[from - 1]);
+					w.last = from - 1;
+					w.durable = w.durable < w.last ? w.durable : w.last;
+					w.term++;
+					cuts++;
+				}
+			}
+			rlog_vote(&w.log, w.term, 0, false);
+			run_for(&w, 100000);
+			rlog_flush(&w.log);
+			run_for(&w, rng_below(&r, 3000));
+			uint64_t promised = w.durable;
+
+			reopen(&w, rng_below(&r, 4) > 0);
+			cr_assert_geq(w.loaded, promised, "seed %llu", (unsigned long long)seed);
+			for (uint64_t i = 1; i <= promised; i++)	/* and none of what was cut off */
+				cr_assert_eq(w.found[i], w.terms[i], "seed %llu", (unsigned long long)seed);
+			for (uint64_t i = promised + 1; i <= w.loaded; i++)
+				w.terms[i] = w.found[i];
+			w.last = w.durable = w.loaded;
+		}
+		end(&w);
+	}
+	cr_expect_gt(cuts, 300);
+	cr_expect_eq(mem_live(), 0);
+}
+
+/* K3: with others to fetch from, what is good stays, the rest is kept beside it, and the node knows it has lost. */
+Test(rlog, damage_is_set_aside_when_there_are_peers)
+{
+	struct world w;
+	char why[300] = "";
+	uint64_t len;
+
+	start(&w, 1);
+	for (int i = 0; i < 20; i++) {
+		add(&w, 100);
+		sync_all(&w);
+	}
+	rlog_close(&w.log);
+	sim_disk_reset(&w.disk);
+	sim_disk_init(&w.disk, w.fs);
+	cr_assert(sim_fs_rot(w.fs, "/q/log-00000000000000000001", 64 + 5 * 140 + 60));
+	w.peers = true;
+	cr_assert_eq(open_log(&w, why), OK, "%s", why);
+	cr_expect(w.loaded == 5 && w.log.recovering && w.log.repaired);
+	cr_expect(strstr(w.log.damage, "entry 6"), "%s", w.log.damage);
+	cr_expect(sim_fs_peek(w.fs, "/q/damaged-log-00000000000000000001", &len) && len == 64 + 20 * 140);
+	reopen(&w, true);			/* and it still knows after a power loss */
+	cr_expect(w.loaded == 5 && w.log.recovering && !w.log.repaired);
+	w.last = w.durable = 5;
+	add(&w, 100);
+	sync_all(&w);
+	uint64_t votes = w.votes;
+	rlog_vote(&w.log, w.log.term, 0, false);
+	while (w.votes == votes)
+		run_for(&w, 1000);
+	reopen(&w, true);
+	cr_expect(w.loaded == 6 && !w.log.recovering);
+	end(&w);
+	cr_expect_eq(mem_live(), 0);
+}
+
+static void on_read_back(struct rlog_fetch *f, int err)
+{
+	*(int *)f->user = err == OK ? 1 : err;
+}
+
+Test(rlog, entries_are_read_back_for_a_peer)
+{
+	struct world w;
+
+	start(&w, 1);
+	for (int i = 0; i < 300; i++) {
+		add(&w, 100 + (uint32_t)i * 20);
+		if (i % 7 == 0)
+			sync_all(&w);
+	}
+	sync_all(&w);
+	for (uint64_t index = 1; index <= 300; index += 13) {
+		struct rlog_fetch f = { .done = on_read_back };
+		struct rlog_entry e;
+		uint64_t gap;
+		int state = 0;
+
+		f.user = &state;
+		rlog_fetch(&w.log, &f, index, 4096);
+		while (state == 0)
+			run_for(&w, 1000);
+		cr_assert_eq(state, 1);
+		cr_assert_eq(rlog_get_entry(f.buf + f.from, f.len - f.from, &e, &gap), OK);
+		cr_expect(e.index == index && e.p[0] == byte_of(index));
+		mem_free(f.buf);
+	}
+	end(&w);
+	cr_expect_eq(mem_live(), 0);
+}
+
+/* K2: a full disk is waited out; nothing is lost, doubled or acknowledged meanwhile. */
+Test(rlog, a_full_disk_is_written_when_there_is_room)
+{
+	struct world w;
+
+	start(&w, 1);
+	add(&w, 100);
+	sync_all(&w);
+	sim_fs_faults(w.fs)->nospc = 1000000;
+	add(&w, 5000);
+	add(&w, 5000);
+	rlog_flush(&w.log);
+	run_for(&w, 100000);
+	cr_expect(w.log.full && !w.dead && w.durable == 1);
+	rlog_retry(&w.log);
+	run_for(&w, 100000);
+	cr_expect(w.log.full && !w.dead && w.durable == 1);
+	sim_fs_faults(w.fs)->nospc = 0;
+	rlog_retry(&w.log);
+	run_for(&w, 100000);
+	cr_expect_eq(w.durable, 3);
+	reopen(&w, true);
+	cr_expect_eq(w.loaded, 3);
+	end(&w);
+}
+
+/* K8, trap 20: wherever the power goes, the log is the old one, or the image with nothing stale behind it. */
+Test(rlog, an_image_replaces_the_log_or_does_not)
+{
+	uint64_t before = 0, after = 0;
+
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct world w;
+		struct rng r;
+		uint8_t p[3000];
+
+		start(&w, seed);
+		rng_init(&r, seed);
+		sim_fs_faults(w.fs)->loss_keep_percent = rng_below(&r, 101);
+		for (int i = 0; i < 9; i++)
+			add(&w, 50);
+		sync_all(&w);
+		struct rlog_image what = { .index = 5 + rng_below(&r, 20), .term = w.term + 1, .bytes = sizeof p };
+
+		memset(p, byte_of(what.index), sizeof p);
+		what.zxid = (int64_t)what.index;
+		what.crc = crc32c(0, p, sizeof p);
+		rlog_vote(&w.log, w.term + 1, 0, false);
+		run_for(&w, 50000);
+		cr_assert_eq(rlog_image_begin(&w.log, &what), OK);
+		cr_assert_eq(rlog_image_put(&w.log, 0, p, 1000), OK);
+		cr_assert_eq(rlog_image_begin(&w.log, &what), OK);	/* it goes on after a break */
+		cr_assert_eq(w.log.image.have, 1000);
+		cr_assert_eq(rlog_image_put(&w.log, 0, p, 1000), E_RANGE);
+		cr_assert_eq(rlog_image_put(&w.log, 1000, p + 1000, 2000), OK);
+		run_for(&w, rng_below(&r, 12000));
+		if (w.images) {
+			rlog_image_install(&w.log);
+			w.last = w.durable = what.index;
+			w.term++;
+			add(&w, 70);
+			sync_all(&w);
+		}
+		uint64_t want = w.durable;
+
+		reopen(&w, true);
+		cr_assert(w.loaded == want || (!want && !w.loaded) || w.loaded == what.index || w.loaded == 9);
+		cr_assert_geq(w.loaded, w.images ? what.index + 1 : 9 < what.index ? 9 : 0);
+		*(w.loaded > 9 || w.images ? &after : &before) += 1;
+		end(&w);
+	}
+	cr_expect(before > 0 && after > 0);
+	cr_expect_eq(mem_live(), 0);
 }

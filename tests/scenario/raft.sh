@@ -1,0 +1,3 @@
+#!/bin/sh
+# Plays every scenario of tests/scenario (make check).
+exec tests/scenario/raft "${srcdir:-.}"/tests/scenario/*.txt
