@@ -23,7 +23,7 @@ static void scan(struct sessions *s, uint64_t now)
 		if (x->soft.deadline_us == 0)
 			touch_one(s, x, now);
 		else if (x->soft.deadline_us <= now)
-			s->on_end(s->user, x);		/* T1 */
+			s->on_end(s->user, x);		/* E1 */
 		if (x->soft.deadline_us < soonest)
 			soonest = x->soft.deadline_us;
 	}
@@ -45,7 +45,7 @@ static void on_tick(struct loop_timer *t)
 	uint64_t now = s->clock->mono_us(s->clock), past = now - s->ticked_us;
 
 	if (past > 3 * SESSIONS_TICK_US)
-		move_all(s, past - SESSIONS_TICK_US);		/* T3 */
+		move_all(s, past - SESSIONS_TICK_US);		/* E3 */
 	else if (now >= s->soonest_us)
 		scan(s, now);
 	s->ticked_us = now;
@@ -87,7 +87,7 @@ void sessions_lead(struct sessions *s, bool leads, uint64_t gap_us)
 	for (struct coord_session *x = coord_session_next(s->coord, NULL); x; x = coord_session_next(s->coord, x)) {
 		uint64_t whole = now + x->timeout_ms * 1000ull, known = x->soft.deadline_us + gap_us;
 
-		x->soft.deadline_us = x->soft.deadline_us > 0 && known < whole ? known : whole;	/* T2 */
+		x->soft.deadline_us = x->soft.deadline_us > 0 && known < whole ? known : whole;	/* E2 */
 	}
 	s->soonest_us = 0;
 	s->ticked_us = now;

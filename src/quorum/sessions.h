@@ -6,10 +6,10 @@
  * (coord_session.soft.deadline_us). Is not: the sessions themselves, which only log entries open and end.
  *
  * Invariants
- *   T1  a session's end is proposed only by the leader, and not before its timeout has passed since the
+ *   E1  a session's end is proposed only by the leader, and not before its timeout has passed since the
  *       last touch that this node knows of
- *   T2  a new leader adds the time in which nobody led, and never gives more than the whole timeout
- *   T3  while this process did not run (stopped, busy) no deadline passes: all move by the stall
+ *   E2  a new leader adds the time in which nobody led, and never gives more than the whole timeout
+ *   E3  while this process did not run (stopped, busy) no deadline passes: all move by the stall
  */
 #ifndef QUORUM_SESSIONS_H
 #define QUORUM_SESSIONS_H
