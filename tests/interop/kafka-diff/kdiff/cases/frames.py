@@ -101,6 +101,8 @@ def headers(d):
           shape=("Metadata", 9))
     d.raw("negative correlation id", [sized(header(3, 0, -7) + struct.pack(">i", 1) + struct.pack(">h", 4) + b"gone")],
           shape=("Metadata", 0))
+    d.until("Metadata", 4, {"topics": [{"name": "gone"}], "allowAutoTopicCreation": False},
+            lambda r: r["topics"][0]["errorCode"] == 0, what="topic gone")
     d.raw("pipelined requests are answered in order (trap 7)",
           [b"".join(sized(header(18, i % 3, 100 + i)) for i in range(3) for _ in range(1))] , read=1, shape=("ApiVersions", 0))
     d.raw("a frame in pieces", [sized(header(18, 0))[:3], sized(header(18, 0))[3:9], sized(header(18, 0))[9:]],
