@@ -211,8 +211,18 @@ static enum coord_code set(struct batch *b, const struct coord_op *op, struct co
 	if (op->version != -1 && op->version != n->version)
 		return ZK_BAD_VERSION;
 	struct str path = ops_keep(c, op->path, 0);
+	struct bytes value = op->value;
 
-	ops_set(c, n, path, op->value);
+	if ((op->flags & COORD_ZXID) && value.len >= 0) {
+		struct str text = ops_keep(c, (struct str){ (const char *)value.p, value.len }, 16);
+		int32_t at = value.len;
+
+		for (int shift = 60; shift >= 0; shift -= 4)
+			if (c->zxid >> shift > 0 || shift == 0)
+				((char *)(uintptr_t)text.p)[at++] = "0123456789abcdef"[c->zxid >> shift & 15];
+		value = (struct bytes){ (const uint8_t *)text.p, at };
+	}
+	ops_set(c, n, path, value);
 	quota_count(c, path, more, 0);
 	r->stat = stat_now(c, n);
 	return ZK_OK;
@@ -323,7 +333,7 @@ static int get_op(struct mp_reader *m, struct coord_op *op)
 	int64_t version = mp_int(m);
 	op->ttl_ms = mp_int(m);
 	op->acl = mp_bin(m);
-	if (!mp_ok(m) || kind < COORD_CREATE || kind > COORD_FAIL || flags < 0 || flags > 15 || version < INT32_MIN ||
+	if (!mp_ok(m) || kind < COORD_CREATE || kind > COORD_FAIL || flags < 0 || flags > 31 || version < INT32_MIN ||
 	    version > INT32_MAX || (kind != COORD_FAIL && op->path.len < 0))
 		return E_BAD;
 	if ((kind == COORD_CREATE || kind == COORD_SET_ACL) && !acl_list_ok(op->acl))

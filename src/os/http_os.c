@@ -14,10 +14,22 @@
 #define BODY_MAX 1024
 
 struct page {
-	const char *type;
+	const char *type, *path;
 	void (*on_get)(void *ctx, struct buf *page);
+	const char *(*on_under)(void *ctx, const char *name, struct buf *page);
 	void *ctx;
 };
+
+/* NULL: the path is another one, or there is no such page. */
+static const char *under(const struct page *p, struct evhttp_request *req, struct buf *b)
+{
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
+	size_t n = strlen(p->path);
+
+	if (!path || strncmp(path, p->path, n) != 0 || (path[n] != 0 && path[n] != '/'))
+		return NULL;
+	return p->on_under(p->ctx, path[n] ? path + n + 1 : "", b);
+}
 
 static void got(struct evhttp_request *req, void *arg)
 {
@@ -30,20 +42,26 @@ static void got(struct evhttp_request *req, void *arg)
 		return;
 	}
 	buf_init(&b, PAGE_MAX);
-	p->on_get(p->ctx, &b);
-	if (b.bad || evbuffer_add(out, b.p, b.len) != 0) {
+	const char *type = p->type;
+
+	if (p->on_under)
+		type = under(p, req, &b);
+	else
+		p->on_get(p->ctx, &b);
+	if (!type) {
+		evhttp_send_error(req, HTTP_NOTFOUND, NULL);
+	} else if (b.bad || evbuffer_add(out, b.p, b.len) != 0) {
 		evhttp_send_error(req, HTTP_INTERNAL, NULL);
 	} else {
-		evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", p->type);
+		evhttp_add_header(evhttp_request_get_output_headers(req), "Content-Type", type);
 		evhttp_send_reply(req, HTTP_OK, "OK", out);
 	}
 	evbuffer_free(out);
 	buf_release(&b);
 }
 
-/* A server of one page that listens nowhere yet; NULL: out of memory. */
-static struct evhttp *server(struct loop_os *loop, const char *path, const char *type,
-			     void (*on_get)(void *ctx, struct buf *page), void *ctx)
+/* A server that listens nowhere yet; NULL: out of memory. */
+static struct evhttp *server(struct loop_os *loop, const struct page *page)
 {
 	struct evhttp *http = evhttp_new(loop_os_base(loop));
 
@@ -54,21 +72,23 @@ static struct evhttp *server(struct loop_os *loop, const char *path, const char 
 	evhttp_set_max_headers_size(http, HEAD_MAX);
 	evhttp_set_max_body_size(http, BODY_MAX);
 	struct page *p = mem_alloc(sizeof *p);
-	*p = (struct page){ type, on_get, ctx };
-	evhttp_set_cb(http, path, got, p);
+	*p = *page;
+	if (p->on_under)
+		evhttp_set_gencb(http, got, p);
+	else
+		evhttp_set_cb(http, p->path, got, p);
 	return http;
 }
 
 int http_os_serve_fd(struct loop_os *loop, int fd, const char *path, const char *type,
 		     void (*on_get)(void *ctx, struct buf *page), void *ctx)
 {
-	struct evhttp *http = server(loop, path, type, on_get, ctx);
+	struct evhttp *http = server(loop, &(struct page){ .path = path, .type = type, .on_get = on_get, .ctx = ctx });
 
 	return http != NULL && evhttp_accept_socket(http, fd) == 0 ? OK : E_LIMIT;
 }
 
-int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
-		  void (*on_get)(void *ctx, struct buf *page), void *ctx)
+static int serve(struct loop_os *loop, const char *address, const struct page *page)
 {
 	const char *colon = strrchr(address, ':');
 	struct evhttp *http;
@@ -82,7 +102,7 @@ int http_os_serve(struct loop_os *loop, const char *address, const char *path, c
 		return E_BAD;
 	memcpy(host, address, (size_t)(colon - address));
 	host[colon - address] = 0;
-	http = server(loop, path, type, on_get, ctx);
+	http = server(loop, page);
 	if (http == NULL)
 		return E_LIMIT;
 	if (evhttp_bind_socket(http, host[0] != 0 ? host : "0.0.0.0", (uint16_t)port) != 0) {
@@ -90,4 +110,16 @@ int http_os_serve(struct loop_os *loop, const char *address, const char *path, c
 		return E_IO;
 	}
 	return OK;
+}
+
+int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
+		  void (*on_get)(void *ctx, struct buf *page), void *ctx)
+{
+	return serve(loop, address, &(struct page){ .path = path, .type = type, .on_get = on_get, .ctx = ctx });
+}
+
+int http_os_serve_under(struct loop_os *loop, const char *address, const char *path,
+			const char *(*on_get)(void *ctx, const char *name, struct buf *page), void *ctx)
+{
+	return serve(loop, address, &(struct page){ .path = path, .on_under = on_get, .ctx = ctx });
 }

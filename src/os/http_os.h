@@ -13,4 +13,10 @@ int http_os_serve_fd(struct loop_os *loop, int fd, const char *path, const char 
 int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,
 		  void (*on_get)(void *ctx, struct buf *page), void *ctx);
 
+
+/* Serves all pages at and below `path`; on_get gets what follows "path/" (not the query) and returns the content type,
+ * NULL: 404. */
+int http_os_serve_under(struct loop_os *loop, const char *address, const char *path,
+			const char *(*on_get)(void *ctx, const char *name, struct buf *page), void *ctx);
+
 #endif

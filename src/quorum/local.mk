@@ -4,7 +4,7 @@ src_quorum_libquorum_a_SOURCES = %D%/rlog.c %D%/rlog.h %D%/rlog_meta.c %D%/rlog_
 	%D%/sessions.c %D%/sessions.h %D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h %D%/serve_in.h \
 	%D%/serve_admin.c %D%/serve_feed.c \
 	%D%/zk.h %D%/zk_int.h %D%/zk_conn.c %D%/zk_request.c %D%/zk_write.c %D%/zk_read.c %D%/zk_watch.c \
-	%D%/zk_auth.c %D%/zk_word.c %D%/zk_mntr.c %D%/zk_reap.c %D%/zk_conf.c %D%/zk_conf.h
+	%D%/zk_auth.c %D%/zk_word.c %D%/zk_mntr.c %D%/zk_reap.c %D%/zk_reconfig.c %D%/zk_admin.c %D%/zk_conf.c %D%/zk_conf.h
 EXTRA_DIST += proto/zk_mntr.def
 QUORUM_LIBS = src/quorum/libquorum.a src/raft/libraft.a src/coord/libcoord.a src/wire/libwire.a
 

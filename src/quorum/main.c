@@ -502,7 +502,7 @@ static int run(const struct settings *s, char *why)
 		snprintf(why, WHY, "metrics: %.200s cannot be used", arg_set.metrics);
 		return E_BAD;
 	}
-	err = zk_main_serve(arg_zk, d.os_loop, d.node, arg_set.data_dir, why);
+	err = zk_main_serve(arg_zk, d.os_loop, d.node, arg_set.data_dir, (uint32_t)s->node_id, why);
 	if (err)
 		return err;
 	node_stats(d.node, &st);

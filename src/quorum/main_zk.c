@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "os/clock_os.h"
 #include "os/hash_os.h"
+#include "os/http_os.h"
 #include "os/log_os.h"
 #include "os/net_os.h"
 #include "os/tls_os.h"
@@ -255,26 +256,32 @@ static void on_accept(void *ctx, int fd)
 {
 	struct zk_main *m = ctx;
 
-	zk_accept(m->zk, m->net, fd);
+	zk_accept(m->zk, m->net, false, fd);
 }
 
 static void on_accept_secure(void *ctx, int fd)
 {
 	struct zk_main *m = ctx;
 
-	zk_accept(m->zk, m->secure_net, fd);
+	zk_accept(m->zk, m->secure_net, true, fd);
 }
 
-int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir, char *why)
+static const char *on_admin(void *ctx, const char *name, struct buf *page)
+{
+	return zk_admin(((struct zk_main *)ctx)->zk, name, page);
+}
+
+int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir,
+		  uint32_t server_id, char *why)
 {
 	struct zk_config conf;
 
-	(void)why;
 	if (m->fd < 0 && m->secure_fd < 0)
 		return OK;
 	zk_conf_fill(&m->conf, &conf);
 	snprintf(m->data_dir, sizeof m->data_dir, "%s", data_dir);
 	conf.data_dir = m->data_dir;
+	conf.server_id = server_id;
 	conf.hash = hash_os;
 	conf.random = os_random;
 	conf.on_log = on_log;
@@ -284,6 +291,10 @@ int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, co
 	m->zk = zk_new(node, loop_os_port(loop), clock_os(), &conf);
 	if (m->fd >= 0)
 		net_os_accept(loop, m->fd, on_accept, m);
+	if (m->conf.admin[0] && http_os_serve_under(loop, m->conf.admin, "/commands", on_admin, m) < 0) {
+		snprintf(why, ZK_CONF_WHY, "zookeeper-admin: %.200s cannot be used", m->conf.admin);
+		return E_BAD;
+	}
 	if (m->secure_fd >= 0) {
 		m->secure_net = net_os_new(loop, FRAMES_MAX);
 		net_os_tls(m->secure_net, m->tls);

@@ -20,7 +20,8 @@ int zk_main_member(struct zk_main *m, char *node_id, size_t id_cap, char *voters
 /* Ports are taken (first, so that a busy one stops the start); none when nothing is to be listened on. */
 int zk_main_listen(struct zk_main *m, char *why);
 /* Serves; node is open and not started yet. */
-int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir, char *why);
+int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir,
+		  uint32_t server_id, char *why);
 void zk_main_drain(struct zk_main *m);
 /* NULL: no listener was set. */
 const struct zk *zk_main_front(const struct zk_main *m);

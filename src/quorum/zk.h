@@ -25,6 +25,15 @@
 
 struct zk;
 
+#define ZK_CONF_SERVERS 16
+
+struct zk_conf_server {			/* server.ID=HOST:PEER:ELECTION[:ROLE][;[CLIENT-HOST:]CLIENT-PORT] */
+	uint32_t id;
+	char host[256], client[256];	/* client: as given behind ';', empty: nothing */
+	uint16_t peer_port, election_port;
+	bool observer;
+};
+
 struct zk_config {
 	uint32_t tick_ms, session_ms_min, session_ms_max;
 	uint32_t frame_max;		/* jute.maxbuffer: bytes of a request */
@@ -34,6 +43,9 @@ struct zk_config {
 	struct coord_rules rules;
 	bool extended_types;		/* TTL nodes; ZooKeeper's default is off */
 	bool reconfig;
+	bool read_only;			/* read-only clients are served while there is no quorum */
+	const struct zk_conf_server *servers;	/* of an ensemble, as its configuration names them */
+	uint32_t nservers, server_id;
 	bool sasl_required;		/* sessionRequireClientSASLAuth */
 	const char *words;		/* 4lw.commands.whitelist: "srvr, isro" or "*" */
 	const char *super_digest;	/* "super:base64"; NULL: nobody is super by digest */
@@ -59,9 +71,11 @@ struct zk_stats {
 struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 		  const struct zk_config *conf);
 /* A connection that was accepted on net (the one with TLS has its own); the descriptor is taken over. */
-void zk_accept(struct zk *z, struct net *net, int fd);
+void zk_accept(struct zk *z, struct net *net, bool secure, int fd);
 /* No new sessions and requests; those at work are finished. */
 void zk_drain(struct zk *z);
 void zk_stats(const struct zk *z, struct zk_stats *ret);
+/* Writes the answer of the admin command `name` ("": a list of all); its content type, NULL: there is no such one. */
+const char *zk_admin(struct zk *z, const char *name, struct buf *b);
 
 #endif

@@ -428,6 +428,7 @@ void zk_conf_fill(const struct zk_conf *c, struct zk_config *ret)
 		.reap_ms = (uint32_t)c->reap_ms,
 		.rules = { .flags = flags, .nodes_max = c->nodes_max, .bytes_max = c->bytes_max },
 		.extended_types = c->extended_types, .reconfig = c->reconfig, .sasl_required = c->sasl_required,
+		.read_only = c->read_only, .servers = c->servers, .nservers = c->nservers,
 		.words = c->words, .super_digest = c->super_digest[0] ? c->super_digest : NULL,
 		.super_sasl = c->super_sasl[0] ? c->super_sasl : NULL, .users = c->users[0] ? c->users : NULL,
 		.port = port_of(c->listen), .secure_port = port_of(c->secure),

@@ -15,15 +15,6 @@
 #define ZK_CONF_TEXT 512
 #define ZK_CONF_WHY 512
 #define ZK_CONF_USERS 8192		/* bytes of NAME=PASSWORD lines */
-#define ZK_CONF_SERVERS 16
-
-struct zk_conf_server {			/* server.ID=HOST:PEER:ELECTION[:ROLE][;[CLIENT-HOST:]CLIENT-PORT] */
-	uint32_t id;
-	char host[256], client[256];	/* client: as given behind ';', empty: nothing */
-	uint16_t peer_port, election_port;
-	bool observer;
-};
-
 struct zk_conf {
 	char listen[ZK_CONF_TEXT], secure[ZK_CONF_TEXT], admin[ZK_CONF_TEXT];	/* HOST:PORT; empty: none */
 	char cert[ZK_CONF_TEXT], key[ZK_CONF_TEXT], ca[ZK_CONF_TEXT];	/* PEM files of the TLS port */

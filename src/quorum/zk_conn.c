@@ -139,7 +139,7 @@ static void touch(struct zk_conn *c)
 {
 	struct zk *z = c->z;
 
-	if (c->heard)
+	if (c->heard || c->local)
 		return;
 	c->heard = true;
 	if (z->nheard == z->heard_cap) {
@@ -361,6 +361,32 @@ static void reopen_session(struct zk_conn *c, const struct zk_connect_request *r
 	node_read(c->z->node, &o->read);
 }
 
+static uint32_t negotiated(const struct zk *z, int32_t wanted)
+{
+	uint32_t t = wanted < 0 ? 0 : (uint32_t)wanted;
+
+	return t < z->conf.session_ms_min ? z->conf.session_ms_min : t > z->conf.session_ms_max
+		? z->conf.session_ms_max : t;
+}
+
+/* Without a quorum: a session of this node alone, which reads what is here and ends with its connection. */
+static void local_session(struct zk_conn *c, int32_t timeout_ms)
+{
+	uint8_t secret[PASSWORD];
+	struct zk_connect_response r = { .timeout_ms = (int32_t)negotiated(c->z, timeout_ms), .read_only = true,
+					 .password = { secret, PASSWORD } };
+	struct buf b;
+
+	c->z->conf.random(secret, sizeof secret);
+	c->z->conf.random(&r.session_id, sizeof r.session_id);
+	r.session_id = INT64_C(3) << 56 | (r.session_id & ((INT64_C(1) << 56) - 1));
+	jute_begin(&b, 256);
+	must(wire_encode(&wire_zk_connect_response, c->read_only_known, &r, &b) == OK);
+	zk_send(c, &b);
+	c->local = true;
+	c->mode = ZK_OPEN;
+}
+
 static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 {
 	struct zk *z = c->z;
@@ -371,7 +397,16 @@ static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 	arena_init(&a, 256, 4096);
 	int err = wire_decode_some(&wire_zk_connect_request, 0, frame, len, &a, &r, &used);
 	arena_release(&a);
-	if (err != OK || z->draining || !node_ready(z->node) || r.last_zxid_seen > zk_zxid(z)) {
+	bool alone = !node_ready(z->node);
+
+	c->read_only_known = used < len;
+	c->read_only = used < len && frame[used] != 0;
+	if (alone && err == OK && z->conf.read_only && c->read_only && r.session_id == 0 &&
+	    r.last_zxid_seen <= zk_zxid(z) && !z->draining) {
+		local_session(c, r.timeout_ms);
+		return;
+	}
+	if (err != OK || z->draining || alone || r.last_zxid_seen > zk_zxid(z)) {
 		if (err == OK && r.last_zxid_seen > zk_zxid(z))
 			z->conf.on_log(z->conf.user, "refused a client that has seen later changes than this node",
 				       NULL);
@@ -382,19 +417,13 @@ static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 
 	if (subject)
 		zk_id_add(c, STR("x509"), str_of(subject));
-	c->read_only_known = used < len;
-	c->read_only = used < len && frame[used] != 0;
 	c->mode = ZK_OPENING;
 	zk_mute(c, ZK_MUTE_OPENING);
 	if (r.session_id != 0) {
 		reopen_session(c, &r);
 		return;
 	}
-	int64_t t = r.timeout_ms < 0 ? 0 : r.timeout_ms;
-
-	t = t < z->conf.session_ms_min ? z->conf.session_ms_min : t > z->conf.session_ms_max ?
-		z->conf.session_ms_max : t;
-	open_session(c, (uint32_t)t);
+	open_session(c, negotiated(z, r.timeout_ms));
 }
 
 /* ---- events of the port ---- */
@@ -457,7 +486,7 @@ static uint32_t from_host(const struct zk *z, const char *peer)
 	return n;
 }
 
-void zk_accept(struct zk *z, struct net *net, int fd)
+void zk_accept(struct zk *z, struct net *net, bool secure, int fd)
 {
 	struct zk_conn *c = mem_alloc(sizeof *c);
 
@@ -465,6 +494,7 @@ void zk_accept(struct zk *z, struct net *net, int fd)
 	c->tail = &c->first;
 	c->born_us = z->clock->mono_us(z->clock);
 	c->port = net;
+	c->secure = secure;
 	c->calls = net->calls;
 	if (c->calls->adopt(net, fd, &events, c, z->conf.frame_max, &c->net) != OK) {
 		mem_free(c);
@@ -505,6 +535,12 @@ static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 	}
 }
 
+static void on_lead(void *user, bool leads)
+{
+	if (leads)
+		zk_reconfig_lead(user);
+}
+
 /* Another tree: nobody can say what happened between the two. Clients come back and set their watches again. */
 static void on_reset(void *user)
 {
@@ -520,6 +556,9 @@ static void on_scan(struct loop_timer *t)
 	struct zk *z = t->user;
 	uint64_t now = z->clock->mono_us(z->clock);
 
+	for (struct zk_conn *c = z->conns; c; c = c->next)
+		if (c->local && !c->closed && node_ready(z->node))
+			c->calls->abort(c->net);	/* there is a quorum again: the client wants a real session */
 	for (struct zk_conn *c = z->conns; c; c = c->next)
 		if (c->mode == ZK_GREETING && !c->closed && now - c->born_us > GREETING_US) {
 			c->born_us = now;
@@ -542,7 +581,8 @@ struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 	z->data = zk_watch_new();
 	z->child = zk_watch_new();
 	z->scan = (struct loop_timer){ .fire = on_scan, .user = z };
-	node_listen(node, &(struct node_listener){ .on_applied = on_applied, .on_reset = on_reset, .user = z });
+	node_listen(node, &(struct node_listener){ .on_lead = on_lead, .on_applied = on_applied,
+		.on_reset = on_reset, .user = z });
 	loop->calls->turn_hook(loop, on_turn, z);
 	loop->calls->timer_set(loop, &z->scan, SCAN_US);
 	zk_reap_start(z);

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "quorum/zk.h"
+#include "quorum/zk_conf.h"
 #include "wire/jute.h"
 
 #define ZK_REPLY_MAX (64u << 20)	/* a list of children may be longer than jute.maxbuffer, as ZooKeeper's */
@@ -12,6 +12,7 @@
 #define ZK_UNSENT_MAX (4u << 20)	/* bytes to one connection; beyond it is not read */
 #define ZK_PENDING_BYTES_MAX (64u << 20)	/* Z5: requests in flight of all connections */
 #define ZK_SESSION_BUCKETS 4096u
+#define ZK_CONFIG_NODE "/zookeeper/config"
 #define ZK_VERSION "3.9.5-moldau"
 
 enum zk_mode { ZK_GREETING, ZK_OPENING, ZK_OPEN, ZK_CLOSING };
@@ -57,6 +58,8 @@ struct zk_conn {
 	unsigned muted;
 	int64_t session, attached;	/* attached: which attachment of the session this is, see coord_session */
 	bool heard;			/* in z->heard */
+	bool secure;			/* over TLS */
+	bool local;			/* a read-only session of this node alone */
 	uint64_t born_us;
 	struct zk_req *first, **tail;
 	uint32_t nqueue, nsent;		/* waiting; in the log */
@@ -141,6 +144,11 @@ bool zk_scheme_known(const struct zk *z, struct str scheme);
 bool zk_scheme_valid(const struct zk *z, struct str scheme, struct str id);
 bool zk_scheme_authenticates(struct str scheme);
 
+/* zk_reconfig.c: the new text up to "version=", or why not. */
+struct zk_reconfig_request;
+enum coord_code zk_reconfig(struct zk *z, const struct zk_reconfig_request *q, struct buf *ret);
+void zk_reconfig_lead(struct zk *z);			/* this node leads: the text is written if there is none */
+
 /* zk_reap.c */
 void zk_reap_start(struct zk *z);
 
@@ -148,6 +156,8 @@ void zk_reap_start(struct zk *z);
 bool zk_word(struct zk_conn *c, uint32_t word);
 /* leader, follower, observer, standalone, read-only; NULL: there is no quorum. */
 const char *zk_server_state(const struct zk *z);
+void zk_reset_conns(struct zk *z);
+void zk_reset_stats(struct zk *z);
 uint64_t zk_znodes(const struct zk *z);			/* as ZooKeeper counts: the root has two names */
 __attribute__((format(printf, 2, 3))) void zk_print(struct buf *b, const char *format, ...);
 

@@ -242,6 +242,12 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 	} else if (z->conf.sasl_required && !c->sasl_done && type != ZK_OP_PING && type != ZK_OP_CLOSE_SESSION) {
 		answer_code(c, xid, 0, ZK_SASL_REQUIRED);
 		zk_close(c);
+	} else if (c->local && known(type) && (zk_is_write(type) || type == ZK_OP_SYNC)) {
+		bool ends = type == ZK_OP_CLOSE_SESSION;
+
+		answer_code(c, xid, zk_zxid(z), ends ? ZK_OK : ZK_NOT_READ_ONLY);
+		if (ends)
+			zk_close(c);
 	} else if (!known(type)) {
 		answer_code(c, xid, -1, ZK_UNIMPLEMENTED);
 		zk_close(c);

@@ -29,7 +29,7 @@ const char *zk_server_state(const struct zk *z)
 
 	node_role(z->node, &r);
 	if (!node_ready(z->node))
-		return NULL;
+		return z->conf.read_only ? "read-only" : NULL;
 	if (r.nmembers == 1)
 		return "standalone";
 	return r.state == NODE_LEADER ? "leader" : r.state == NODE_LEARNER ? "observer" : "follower";
@@ -95,13 +95,13 @@ static void put_conns(const struct zk *z, struct buf *b, bool details)
 	zk_print(b, "\n");
 }
 
-static void reset_conns(struct zk *z)
+void zk_reset_conns(struct zk *z)
 {
 	for (struct zk_conn *c = z->conns; c; c = c->next)
 		c->received = c->sent = c->lat_min = c->lat_max = c->lat_sum = c->lat_n = c->lat_last = 0;
 }
 
-static void reset_stats(struct zk *z)
+void zk_reset_stats(struct zk *z)
 {
 	struct zk_stats keep = z->st;
 
@@ -139,9 +139,7 @@ static void put_conf(const struct zk *z, struct buf *b)
 {
 	const struct zk_config *c = &z->conf;
 	char bytes[32] = "0";
-	struct node_role r;
 
-	node_role(z->node, &r);
 	c->system_info(c->user, "data.bytes", bytes, sizeof bytes);
 	zk_print(b, "clientPort=%d\nsecureClientPort=%d\n", c->port > 0 ? c->port : -1, c->secure_port > 0 ?
 		 c->secure_port : -1);
@@ -150,7 +148,7 @@ static void put_conf(const struct zk *z, struct buf *b)
 	zk_print(b, "tickTime=%u\nmaxClientCnxns=%u\nminSessionTimeout=%u\nmaxSessionTimeout=%u\n", c->tick_ms,
 		 c->conns_per_host,
 		 c->session_ms_min, c->session_ms_max);
-	zk_print(b, "clientPortListenBacklog=-1\nserverId=%u\n", r.leader_known && r.nmembers == 1 ? 0 : r.leader);
+	zk_print(b, "clientPortListenBacklog=-1\nserverId=%u\n", c->server_id);
 }
 
 static void put_envi(const struct zk *z, struct buf *b)
@@ -315,7 +313,7 @@ static void run(struct zk *z, enum word w, struct buf *b)
 		put_conns(z, b, true);
 		break;
 	case CRST:
-		reset_conns(z);
+		zk_reset_conns(z);
 		zk_print(b, "Connection stats reset.\n");
 		break;
 	case DIRS:
@@ -334,7 +332,7 @@ static void run(struct zk *z, enum word w, struct buf *b)
 		zk_print(b, "stmk has no meaning here: there is no trace mask\n");
 		break;
 	case ISRO:
-		zk_print(b, zk_server_state(z) ? "rw" : "null");
+		zk_print(b, node_ready(z->node) ? "rw" : z->conf.read_only ? "ro" : "null");
 		break;
 	case MNTR:
 		zk_mntr(z, mntr_line, b);
@@ -343,7 +341,7 @@ static void run(struct zk *z, enum word w, struct buf *b)
 		zk_print(b, "imok");
 		break;
 	case SRST:
-		reset_stats(z);
+		zk_reset_stats(z);
 		zk_print(b, "Server stats reset.\n");
 		break;
 	case SRVR: case STAT:

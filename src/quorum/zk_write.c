@@ -236,6 +236,21 @@ static int one(struct batch *b, int32_t type, bool in_multi, const uint8_t *p, s
 	}
 }
 
+static void reconfig(struct batch *b, const struct zk_reconfig_request *q)
+{
+	struct buf text;
+
+	buf_init(&text, 1 << 16);
+	enum coord_code code = zk_reconfig(b->c->z, q, &text);
+
+	if (code != ZK_OK)
+		fail(b, code);
+	else
+		put(b, &(struct coord_op){ .kind = COORD_SET, .flags = COORD_ZXID, .path = STR(ZK_CONFIG_NODE),
+					   .value = { text.p, (int32_t)text.len }, .version = -1, .acl = BYTES_NULL });
+	buf_release(&text);
+}
+
 static int multi(struct batch *b, struct zk_req *r, const uint8_t *p, size_t len)
 {
 	struct zk_multi_header h;
@@ -281,7 +296,7 @@ bool zk_write_entry(struct zk_conn *c, struct zk_req *r, int32_t type, const uin
 
 		err = wire_decode_some(&wire_zk_reconfig_request, 0, body, len, &b.arena, &q, &used);
 		if (err == OK)
-			fail(&b, c->z->conf.reconfig ? ZK_UNIMPLEMENTED : ZK_RECONFIG_DISABLED);
+			reconfig(&b, &q);
 	} else {
 		err = one(&b, type, false, body, len, &used);
 	}
@@ -310,6 +325,15 @@ static void put_result(struct buf *b, int32_t type, const struct coord_op_result
 		jute_str(b, o->path);
 	if (o->stat && type != ZK_OP_CREATE)
 		zk_put_stat(b, o->stat);
+}
+
+/* What is there now: nothing was applied since. */
+static void put_config(struct buf *b, const struct zk *z, const struct coord_op_result *o)
+{
+	const struct znode *n = coord_find(node_coord(z->node), STR(ZK_CONFIG_NODE));
+
+	jute_buffer(b, n ? (struct bytes){ n->value, n->value_len } : BYTES_NULL);
+	zk_put_stat(b, o->stat);
 }
 
 static void put_multi(struct buf *b, const struct zk_req *r, const struct coord_result *res)
@@ -344,6 +368,8 @@ void zk_write_reply(struct zk_req *r, int64_t zxid, const struct coord_result *r
 	jute_begin_reply(&r->reply, ZK_REPLY_MAX, r->xid, zxid, is_multi ? ZK_OK : res->code);
 	if (is_multi)
 		put_multi(&r->reply, r, res);
+	else if (res->code == ZK_OK && r->type == ZK_OP_RECONFIG)
+		put_config(&r->reply, r->c->z, &res->ops[0]);
 	else if (res->code == ZK_OK)
 		put_result(&r->reply, r->type, &res->ops[0]);
 }

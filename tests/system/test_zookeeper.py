@@ -1,6 +1,8 @@
 """moldau-quorum as a ZooKeeper: the exchanges of a real 3.9.5, byte by byte; kazoo's recipes; words; what is the system's."""
 import io
+import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -8,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -389,3 +393,65 @@ def test_tls_and_certificates_as_ids(certificates):
     z.stop()
     z.close()
     s.finish()
+
+
+def test_admin_commands():
+    port = free_port()
+    s = Server("--zookeeper-admin", f"127.0.0.1:{port}", "--zookeeper-words", "*")
+    z = s.client()
+    z.create("/e\"x", ephemeral=True)
+    z.exists("/e\"x", watch=lambda e: None)
+
+    def get(name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/commands/{name}", timeout=10) as r:
+            return json.load(r)
+    sid = str(z.client_id[0])
+    assert get("ruok") == {"command": "ruok", "error": None}
+    assert get("dump")["session_id_to_ephemeral_paths"] == {sid: ["/e\"x"]}
+    assert get("watches")["session_id_to_watched_paths"] == {sid: ["/e\"x"]}
+    assert get("wchp")["path_to_session_ids"] == {"/e\"x": [z.client_id[0]]}
+    assert get("wchs") == {"num_connections": 1, "num_paths": 1, "num_total_watches": 1, "command": "watch_summary", "error": None}
+    assert get("monitor")["ephemerals_count"] == 1 and get("mntr")["server_state"] == "standalone"
+    assert get("conf")["tick_time"] == 2000 and get("isro")["read_only"] is False
+    assert get("stats")["connections"][0]["session_id"] == z.client_id[0] and get("srvr")["node_count"] == 6
+    for name in ("crst", "srst", "dirs", "envi", "gtmk", "hash", "leader", "observers", "voting_view", "zabstate"):
+        assert get(name)["error"] is None, name
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/commands", timeout=10) as r:
+        assert b"/commands/ruok" in r.read()
+    for bad in ("commands/nosuch", "other"):
+        with pytest.raises(urllib.error.HTTPError) as e:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/{bad}", timeout=10)
+        assert e.value.code == 404
+    s.finish()
+
+
+def test_hostile_bytes_change_nothing_for_others(server):
+    """Mutated requests of every kind; the process lives on and another client is served."""
+    r = random.Random(1)
+    x = exchanges
+    with open(os.path.join(HERE, "../golden/wire/zookeeper.txt")) as f:
+        bodies = [bytes.fromhex(line.split()[2]) for line in f]
+    keep = server.client()
+    keep.create("/keep", b"me")
+    hello = x.i4(0) + x.i8(0) + x.i4(4000) + x.i8(0) + x.buf(bytes(16)) + b"\0"
+    ops = list(range(0, 24)) + list(range(100, 108)) + [-11, 999]
+    for _ in range(300):
+        c = socket.create_connection(("127.0.0.1", server.port))
+        c.settimeout(1)
+        out = b"" if r.random() < .1 else x.buf(hello)
+        for _ in range(r.randint(1, 12)):
+            body = bytearray(r.choice(bodies) + (r.choice(bodies) + x.END if r.random() < .2 else b""))
+            for _ in range(r.randint(0, 3)):
+                if body:
+                    body[r.randrange(len(body))] = r.choice([0, 255, 127, 128, r.randrange(256)])
+            frame = x.i4(r.randint(-9, 9)) + x.i4(r.choice(ops)) + bytes(body[:r.randint(0, len(body))] if r.random() < .3 else body)
+            out += x.buf(frame) if r.random() < .95 else x.i4(r.choice([0, 1, 7, -5, 1 << 20, 1 << 30])) + frame
+        try:
+            c.sendall(out)
+            if r.random() < .3:
+                c.recv(4096)
+        except OSError:
+            pass
+        c.close()
+    assert server.proc.poll() is None
+    assert keep.get("/keep")[0] == b"me"
