@@ -384,10 +384,16 @@ static void on_big_checked(struct produce_big *b)
 					       offsetof(struct append, head));
 	struct api_place place;
 
+	struct conn *c = p->op->q->conn;
+
 	p->op->appending--;
 	if (find_place(p, STR(""), &p->a.topic_id, &place))
 		begin_append(p, &place);
+	if (c)
+		c->checking--;
 	maybe_finish(p->op);
+	if (c)
+		conn_resume(c);
 }
 
 static void begin_big(struct part_op *p, const struct image_topic *t, struct bytes records)
@@ -402,6 +408,8 @@ static void begin_big(struct part_op *p, const struct image_topic *t, struct byt
 	b->done = on_big_checked;
 	p->a.topic_id = t->id;
 	p->op->appending++;
+	if (q->conn)
+		q->conn->checking++;
 	produce_check_big(b, q, t, records, p->a.head, &p->a.batch, &p->checked);
 }
 

@@ -138,7 +138,7 @@ static bool may_begin(const struct conn *c, const uint8_t *frame, uint32_t len)
 
 	if (!w->ready || c->mute_until_us || w->env->net->calls->queued_bytes(c->nc) > QUEUED_MAX)
 		return false;
-	if (produce && w->behind)	/* C6 */
+	if ((produce && w->behind) || c->checking > 0)	/* C6, C7 */
 		return false;
 	if (!c->first)
 		return true;
@@ -429,6 +429,15 @@ static void on_drained(void *user, struct net_conn *nc)
 		resume(c);
 }
 
+/* A request that only waits is not worth waiting for any more; one that is worked on is answered. */
+static void on_gone(void *user, struct net_conn *nc)
+{
+	struct conn *c = user;
+
+	if (c->first && !c->first->done && c->first->on_gone)
+		c->w->env->net->calls->abort(nc);
+}
+
 static void on_close(void *user, struct net_conn *nc, int err)
 {
 	struct conn *c = user;
@@ -460,7 +469,7 @@ static void on_close(void *user, struct net_conn *nc, int err)
 void conn_adopt(struct worker *w, int fd, int listener)
 {
 	static const struct net_events events = {
-		.on_frame = on_frame, .on_drained = on_drained, .on_close = on_close,
+		.on_frame = on_frame, .on_drained = on_drained, .on_close = on_close, .on_gone = on_gone,
 	};
 	struct conn *c = mem_alloc(sizeof *c);
 
@@ -487,6 +496,11 @@ void conn_adopt(struct worker *w, int fd, int listener)
 	atomic_store_explicit(&bell_load(w->env->bells, w->env->proc)->conns, w->conns_n,
 			      memory_order_relaxed);
 	count_add(w, COUNT_CONNECTIONS, 1);
+}
+
+void conn_resume(struct conn *c)
+{
+	resume(c);
 }
 
 void conn_resume_all(struct worker *w)

@@ -21,6 +21,7 @@
  *   C5 a finished request that waits for earlier ones holds its answer only, no frame and no arena.
  *   C6 no Produce is begun while more is written and not synced than the kernel takes without making
  *      the writer wait (BELL_BEHIND): the socket is not read, the client waits (P20).
+ *   C7 no request is begun while a batch of an earlier one is checked off the loop: it would overtake it.
  */
 #ifndef BROKER_CONN_H
 #define BROKER_CONN_H
@@ -54,6 +55,7 @@ struct conn {
 	struct req *first, *last;	/* C1 */
 	uint32_t reqs;			/* how many */
 	uint64_t frame_bytes;		/* of those that are in processing */
+	uint32_t checking;		/* batches that are checked off the loop (C7) */
 	uint8_t *stash;			/* a frame that came when it could not be begun */
 	uint32_t stash_len;
 	uint64_t used_us;		/* last frame */
@@ -93,6 +95,8 @@ struct req {
 void conn_adopt(struct worker *w, int fd, int listener);
 /* Closes those that sent nothing since that time and wait for nothing. */
 void conn_close_idle(struct worker *w, uint64_t since_us);
+/* Looks whether the next request may be begun. */
+void conn_resume(struct conn *c);
 /* The worker is ready now: what came before is taken (C4). */
 void conn_resume_all(struct worker *w);
 /* Closes when nothing is in processing, else after the answer. */

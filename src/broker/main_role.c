@@ -35,6 +35,8 @@
 #define WARM_THREADS 8
 #define SYNC_THREADS 16
 #define IMAGES_KEPT 4
+#define NET_BYTES (UINT64_C(256) << 20)	/* of requests and what was read ahead, a process */
+#define FRAME_MS 30000		/* in which a request that was begun must make some progress */
 
 struct runner;
 
@@ -546,7 +548,10 @@ static void fill_env(struct runner *r, int idx)
 	env->idx = idx;
 	env->conf = h->conf;
 	env->loop = loop_os_port(r->loop);
-	env->net = net_os_new(r->loop, UINT64_C(256) << 20);
+	int64_t idle_ms = conf_int(h->conf, "connections.max.idle.ms");
+	env->net = net_os_new(r->loop, NET_BYTES);
+	if (idle_ms > 0)
+		net_os_patience(env->net, FRAME_MS, (uint64_t)idle_ms);
 	env->disk = disk_os_new(r->loop, env->proc == PROC_STORAGE ? SYNC_THREADS : WARM_THREADS);
 	env->work = strcmp(role, "worker") == 0 ? work_os_new(r->loop) : NULL;
 	env->lock = lock_os();

@@ -40,10 +40,13 @@ struct net_piece {
 struct net_events {
 	/* A whole frame without its length word; the callee owns `frame` from now on. */
 	void (*on_frame)(void *user, struct net_conn *c, uint8_t *frame, uint32_t len);
-	/* All that was sent has left; only after net_send() had to queue. May be NULL. */
+	/* All that was sent has left; only after it had to wait, or queued_bytes() was not 0. May be NULL. */
 	void (*on_drained)(void *user, struct net_conn *c);
 	/* The last callback. err: E_CLOSED = end of stream, E_BAD = framing, E_LIMIT = too large, E_IO. */
 	void (*on_close)(void *user, struct net_conn *c, int err);
+	/* The peer of a muted connection sends nothing any more: it is gone, or has closed that side. Comes
+	 * some seconds later, perhaps more than once. May be NULL. */
+	void (*on_gone)(void *user, struct net_conn *c);
 	/* connect() finished: OK or why not (then on_close follows). NULL for accepted ones. */
 	void (*on_connect)(void *user, struct net_conn *c, int err);
 	/* A length above max_frame that may be a word of four letters: true when it is one, then nothing
@@ -76,7 +79,8 @@ struct net_calls {
 	void (*unmute)(struct net_conn *c);
 	void (*close)(struct net_conn *c);		/* after what is queued has left */
 	void (*abort)(struct net_conn *c);		/* at once */
-	uint64_t (*queued_bytes)(struct net_conn *c);	/* not yet sent */
+	/* Not yet sent; UINT64_MAX: something, and the memory for all that is queued is short. */
+	uint64_t (*queued_bytes)(struct net_conn *c);
 	const char *(*peer)(struct net_conn *c);	/* "127.0.0.1" (no port), "unix" */
 	uint16_t (*peer_port)(struct net_conn *c);	/* 0: it has none */
 	/* Subject of the peer's verified certificate (RFC 2253); NULL: none, or no TLS. Known with the first frame. */

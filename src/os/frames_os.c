@@ -11,8 +11,14 @@
 
 struct frame_head {			/* in front of each frame */
 	uint64_t cap;			/* with this head */
-	struct frame_head *next;	/* while it is kept */
+	union {
+		struct frame_head *next;	/* while it is kept */
+		uint64_t counted;		/* in out_bytes, while it is out */
+	};
 };
+
+#define LARGEST (UINT64_C(1) << (SHIFT + FRAMES_CLASSES - 1))
+#define COUNTED_MIN (UINT64_C(1) << SHIFT)
 
 static unsigned class_of(uint64_t bytes)
 {
@@ -26,10 +32,10 @@ static unsigned class_of(uint64_t bytes)
 uint8_t *frames_new(struct frames *f, uint32_t len)
 {
 	uint64_t bytes = sizeof(struct frame_head) + (uint64_t)len;
-	unsigned k = class_of(bytes);
+	unsigned k = class_of(bytes < LARGEST ? bytes : LARGEST);
 	struct frame_head *h;
 
-	if (k < FRAMES_CLASSES && f->class[k].top) {
+	if (f->class[k].top) {
 		struct frames_class *p = &f->class[k];
 
 		h = p->top;
@@ -38,12 +44,40 @@ uint8_t *frames_new(struct frames *f, uint32_t len)
 		p->low = p->n < p->low ? p->n : p->low;
 		f->kept_bytes -= h->cap;
 	} else {
-		bytes = k < FRAMES_CLASSES ? UINT64_C(1) << (SHIFT + k) : bytes;
-		h = mem_resize(NULL, bytes);
-		h->cap = bytes;
+		h = mem_resize(NULL, UINT64_C(1) << (SHIFT + k));
+		h->cap = UINT64_C(1) << (SHIFT + k);
 	}
-	f->out_bytes += h->cap;
+	h->counted = COUNTED_MIN;
+	f->out_bytes += COUNTED_MIN;
 	return (uint8_t *)(h + 1);
+}
+
+static struct frame_head *head_of(uint8_t *frame)
+{
+	return (struct frame_head *)(void *)frame - 1;
+}
+
+uint8_t *frames_grow(struct frames *f, uint8_t *frame, uint32_t got, uint32_t len)
+{
+	struct frame_head *h = head_of(frame);
+	uint64_t most = sizeof *h + (uint64_t)len;
+
+	(void)f;
+	if (got < h->cap - sizeof *h || h->cap >= most)
+		return frame;
+	h->cap = h->cap * 2 < most ? h->cap * 2 : most;
+	h = mem_resize(h, h->cap);
+	return (uint8_t *)(h + 1);
+}
+
+void frames_count(struct frames *f, uint8_t *frame, uint32_t bytes)
+{
+	struct frame_head *h = head_of(frame);
+
+	if (bytes <= h->counted)
+		return;
+	f->out_bytes += bytes - h->counted;
+	h->counted = bytes;
 }
 
 uint64_t frames_room(const uint8_t *frame)
@@ -55,10 +89,10 @@ void frames_free(struct frames *f, uint8_t *frame)
 {
 	if (!frame)
 		return;
-	struct frame_head *h = (struct frame_head *)(void *)frame - 1;
+	struct frame_head *h = head_of(frame);
 	unsigned k = class_of(h->cap);
 
-	f->out_bytes -= h->cap;
+	f->out_bytes -= h->counted;
 	if (k == FRAMES_CLASSES || f->kept_bytes + h->cap > KEPT_MAX) {
 		mem_free(h);
 		return;

@@ -20,7 +20,7 @@ struct frames_class {			/* of buffers of one size */
 struct frames {
 	struct frames_class class[FRAMES_CLASSES];
 	uint64_t kept_bytes;
-	uint64_t out_bytes;		/* of buffers handed out */
+	uint64_t out_bytes;		/* of buffers handed out: what lies in them, at least 4 KiB each */
 	struct loop *loop;
 	struct loop_timer trim;
 	bool trim_armed;
@@ -28,7 +28,12 @@ struct frames {
 
 void frames_init(struct frames *f, struct loop *loop);
 uint8_t *frames_new(struct frames *f, uint32_t len);
-/* Bytes that fit the buffer: at least what was asked for. */
+/* A frame that is said to be larger than 2 MiB begins with that much and grows as its bytes come: nobody gets
+ * memory for an announcement. got: bytes that are in it; len: all of the frame. May move it. */
+uint8_t *frames_grow(struct frames *f, uint8_t *frame, uint32_t got, uint32_t len);
+/* So many bytes of it are in use. */
+void frames_count(struct frames *f, uint8_t *frame, uint32_t bytes);
+/* Bytes that fit the buffer: at least what was asked for, or 2 MiB less a head. */
 uint64_t frames_room(const uint8_t *frame);
 /* frame may be NULL. */
 void frames_free(struct frames *f, uint8_t *frame);

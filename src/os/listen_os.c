@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/util.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +47,20 @@ int net_os_resolve(const char *address, bool passive, struct sockaddr_storage *r
 struct acceptor {
 	void (*on_accept)(void *ctx, int fd);
 	void *ctx;
+	int spare;			/* a descriptor that is given up when there are no others */
 };
+
+/* No descriptor is left: whoever waits is turned away, or the listening socket would be readable for ever. */
+static void turn_away(struct acceptor *a, int listen_fd)
+{
+	if (a->spare < 0)
+		return;
+	close(a->spare);
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	a->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 static void acceptable(void *ctx, int listen_fd)
 {
@@ -55,8 +69,11 @@ static void acceptable(void *ctx, int listen_fd)
 	for (int i = 0; i < 16; i++) {
 		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				turn_away(a, listen_fd);
 			return;
+		}
 		a->on_accept(a->ctx, fd);
 	}
 }
@@ -66,6 +83,7 @@ void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *
 	struct acceptor *a = mem_alloc(sizeof *a);
 
 	a->on_accept = on_accept;
+	a->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	a->ctx = ctx;
 	evutil_make_socket_nonblocking(listen_fd);
 	loop_os_watch(loop, listen_fd, acceptable, a);

@@ -221,5 +221,6 @@ int loop_os_run(struct loop_os *l)
 		if (l->bells)
 			bell_flush(l->bells);
 	}
+	l->stopping = false;		/* it may be run again */
 	return l->status;
 }

@@ -3,8 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,64 +18,14 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
-#include "os/frames_os.h"
 #include "os/listen_os.h"
+#include "os/net_in_os.h"
 #include "os/tls_os.h"
 
-#define SCRATCH_BYTES (128u << 10)
 #define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
 #define READ_TURN_BYTES (1u << 20)	/* of one connection, then the others have their turn */
 #define GUESS_MAX ((1u << 21) - 64)	/* of a buffer for a frame whose length is not known yet */
 #define IOV_N 64
-#define FDS_N 16
-enum conn_state { CONNECTING, OPEN, CLOSING, DEAD };
-
-struct net_conn {
-	struct net_os *net;
-	struct net_conn *next, *prev;	/* of net->conns */
-	int fd;
-	struct tls_conn *tls;		/* NULL: plain */
-	enum conn_state state;
-	bool unix_socket, muted, listed, draining;
-	const struct net_events *ev;
-	void *user;
-	uint32_t max_frame;
-	int close_err;
-	struct event rev, wev;
-	bool reading, writing;
-	/* the frame being assembled */
-	uint8_t head[4];
-	uint32_t head_n;
-	uint8_t *frame;
-	uint32_t frame_len, frame_got;
-	uint32_t last_len;		/* of the frame before */
-	/* bytes read while muted */
-	uint8_t *ahead;
-	uint32_t ahead_len;
-	/* what is to be sent */
-	struct net_piece *out;
-	uint32_t out_n, out_cap, out_first;
-	uint64_t out_skip;		/* bytes of out[out_first] already sent */
-	uint64_t out_bytes;
-	int fds[FDS_N];
-	int n_fds;
-	char peer[64];
-	uint16_t peer_port;
-	struct net_conn *turn_next;	/* of net->turn */
-};
-
-struct net_os {
-	struct net net;			/* first member: the port */
-	struct loop_os *loop;
-	struct tls_os *tls;
-	uint64_t frame_limit;
-	struct frames frames;
-	struct net_conn *conns;
-	struct net_conn *turn;		/* to look at when the turn ends: sends, unmutes, deaths */
-	bool starved;			/* some socket is not read because of frame_limit */
-	bool delivered;			/* a frame, since the turn's end began */
-	uint8_t scratch[SCRATCH_BYTES];
-};
 
 static struct net_os *net_of(struct net *n)
 {
@@ -95,20 +43,18 @@ static void list(struct net_conn *c)
 
 /* ---- frames ---- */
 
-static void resume_starved(struct net_os *n);
-
 static void frame_free(struct net *port, uint8_t *frame)
 {
 	struct net_os *n = net_of(port);
 
 	frames_free(&n->frames, frame);
-	if (n->starved && n->frames.out_bytes < n->frame_limit)
-		resume_starved(n);
+	if (n->starved)
+		guard_freed(n);
 }
 
 /* ---- life ---- */
 
-static void die(struct net_conn *c, int err)
+void net_die(struct net_conn *c, int err)
 {
 	if (c->state == DEAD)
 		return;
@@ -117,7 +63,7 @@ static void die(struct net_conn *c, int err)
 	list(c);
 }
 
-static void want_read(struct net_conn *c, bool on)
+void net_want_read(struct net_conn *c, bool on)
 {
 	if (on == c->reading)
 		return;
@@ -139,13 +85,20 @@ static void want_write(struct net_conn *c, bool on)
 		event_del(&c->wev);
 }
 
+static void piece_over(struct net_conn *c, const struct net_piece *p)
+{
+	if (p->kind == NET_MEM)
+		c->net->queued_mem -= p->len;
+	if (p->release)
+		p->release(p->release_ctx);
+}
+
 static void pieces_drop(struct net_conn *c)
 {
 	while (c->out_first < c->out_n) {
 		struct net_piece *p = &c->out[c->out_first++];
 
-		if (p->release)
-			p->release(p->release_ctx);
+		piece_over(c, p);
 	}
 	c->out_first = c->out_n = 0;
 	c->out_bytes = 0;
@@ -156,13 +109,14 @@ static void conn_free(struct net_conn *c)
 {
 	struct net_os *n = c->net;
 
-	want_read(c, false);
+	net_want_read(c, false);
 	want_write(c, false);
 	pieces_drop(c);
 	tls_free(c->tls);
 	for (int i = 0; i < c->n_fds; i++)
 		close(c->fds[i]);
 	close(c->fd);
+	n->ahead_bytes -= c->ahead_len;
 	frame_free(&n->net, c->frame);
 	mem_free(c->ahead);
 	mem_free(c->out);
@@ -181,6 +135,7 @@ static void deliver(struct net_conn *c)
 {
 	uint8_t *f = c->frame;
 
+	frames_count(&c->net->frames, f, c->frame_len);
 	c->frame = NULL;
 	c->head_n = 0;
 	c->last_len = c->frame_len;
@@ -196,8 +151,17 @@ static bool head_ok(struct net_conn *c)
 		return true;
 	if (c->ev->on_odd_length && c->ev->on_odd_length(c->user, c, c->frame_len))
 		return false;		/* what follows the word is of no use to anybody */
-	die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
+	net_die(c, c->frame_len > INT32_MAX ? E_BAD : E_LIMIT);
 	return false;
+}
+
+/* Bytes of the frame that its buffer has room for now: at least one, but for an empty frame. */
+static uint32_t frame_need(struct net_conn *c)
+{
+	c->frame = frames_grow(&c->net->frames, c->frame, c->frame_got, c->frame_len);
+	uint64_t room = frames_room(c->frame);
+
+	return (room < c->frame_len ? (uint32_t)room : c->frame_len) - c->frame_got;
 }
 
 /* Takes bytes into frames and delivers them; false: the connection is muted or not open any more,
@@ -223,7 +187,7 @@ static bool feed(struct net_conn *c, const uint8_t **p, uint32_t *len)
 			c->frame = frames_new(&c->net->frames, c->frame_len);
 			c->frame_got = 0;
 		}
-		uint32_t need = c->frame_len - c->frame_got, take = need < *len ? need : *len;
+		uint32_t need = frame_need(c), take = need < *len ? need : *len;
 
 		if (take > 0)
 			memcpy(c->frame + c->frame_got, *p, take);
@@ -266,6 +230,7 @@ static void stash(struct net_conn *c, const uint8_t *p, uint32_t len)
 	if (old)
 		memcpy(c->ahead + len, old, c->ahead_len);
 	c->ahead_len += len;
+	c->net->ahead_bytes += len;
 	mem_free(old);
 }
 
@@ -279,7 +244,8 @@ static uint32_t receive(struct net_conn *c, struct iovec *v, int k)
 		int64_t n = tls_read(c->tls, v, k);
 
 		if (n < 0)
-			die(c, (int)n);
+			net_die(c, (int)n);
+		c->in_bytes += n > 0 ? (uint64_t)n : 0;
 		return n > 0 ? (uint32_t)n : 0;
 	}
 	if (c->unix_socket) {
@@ -290,11 +256,12 @@ static uint32_t receive(struct net_conn *c, struct iovec *v, int k)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (got <= 0) {
-		die(c, got == 0 ? E_CLOSED : E_IO);
+		net_die(c, got == 0 ? E_CLOSED : E_IO);
 		return 0;
 	}
 	if (c->unix_socket)
 		take_fds(c, &m);
+	c->in_bytes += (uint64_t)got;
 	return (uint32_t)got;
 }
 
@@ -304,29 +271,35 @@ static void feed_or_stash(struct net_conn *c, const uint8_t *p, uint32_t len)
 		stash(c, p, len);
 }
 
-/* Whatever is there into the scratch buffer, and from there into frames. Returns the bytes read. */
+/* What is there into the scratch buffer, and from there into frames. Returns the bytes read. */
 static uint32_t read_scratch(struct net_conn *c, bool *ret_more)
 {
-	struct iovec v = { c->net->scratch, SCRATCH_BYTES };
+	uint32_t max = guard_read_max(c);
+	struct iovec v = { c->net->scratch, max };
 	uint32_t got = receive(c, &v, 1);
 
-	*ret_more = got == SCRATCH_BYTES;
+	*ret_more = got == max;
 	if (got > 0)
 		feed_or_stash(c, c->net->scratch, got);
+	if (c->frame)
+		frames_count(&c->net->frames, c->frame, c->frame_got);
+	guard_read_done(c, got, c->ahead_len > 0);
 	return got;
 }
 
 /* The rest of a large frame into its place, and the length word of the next one. */
 static uint32_t read_rest(struct net_conn *c, bool *ret_more)
 {
-	uint32_t need = c->frame_len - c->frame_got;
+	uint32_t need = frame_need(c);
+	bool last = c->frame_got + need == c->frame_len;
 	uint8_t head[4];
 	struct iovec v[2] = { { c->frame + c->frame_got, need }, { head, 4 } };
-	uint32_t got = receive(c, v, 2);
+	uint32_t got = receive(c, v, last ? 2 : 1);
 
-	*ret_more = got == need + 4;
-	if (got < need) {
+	*ret_more = got == need + (last ? 4 : 0);
+	if (got < need || !last) {
 		c->frame_got += got;
+		frames_count(&c->net->frames, c->frame, c->frame_got);
 		return got;
 	}
 	deliver(c);
@@ -359,6 +332,7 @@ static uint32_t read_like_last(struct net_conn *c, bool *ret_more)
 	}
 	c->frame = frame;
 	c->frame_got = body;
+	frames_count(&n->frames, frame, body);
 	if (body == c->frame_len)
 		deliver(c);
 	return got;
@@ -370,7 +344,7 @@ static void read_some(struct net_conn *c)
 	bool more = true;
 
 	while (more && total < READ_TURN_BYTES && c->state == OPEN && !c->muted && c->ahead_len == 0 &&
-	       (c->frame || c->net->frames.out_bytes <= c->net->frame_limit)) {
+	       guard_may_read(c)) {
 		if (c->frame && c->frame_len - c->frame_got >= DIRECT_BYTES)
 			total += read_rest(c, &more);
 		else if (!c->frame && c->last_len >= DIRECT_BYTES)
@@ -391,25 +365,12 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (c->state != OPEN)
 		return;
 	if (c->muted || c->ahead_len > 0) {
-		want_read(c, false);
-		return;
-	}
-	if (c->net->frames.out_bytes > c->net->frame_limit && !c->frame) {
-		c->net->starved = true;
-		want_read(c, false);
+		net_want_read(c, false);
 		return;
 	}
 	read_some(c);
 	if (c->muted && c->ahead_len > 0)
-		want_read(c, false);
-}
-
-static void resume_starved(struct net_os *n)
-{
-	n->starved = false;
-	for (struct net_conn *c = n->conns; c; c = c->next)
-		if (c->state == OPEN && !c->muted && c->ahead_len == 0)
-			want_read(c, true);
+		net_want_read(c, false);
 }
 
 /* ---- sending ---- */
@@ -417,6 +378,7 @@ static void resume_starved(struct net_os *n)
 static void advance(struct net_conn *c, uint64_t sent)
 {
 	c->out_bytes -= sent;
+	c->out_sent += sent;
 	while (c->out_first < c->out_n) {
 		struct net_piece *p = &c->out[c->out_first];
 		uint64_t left = p->len - c->out_skip;
@@ -428,8 +390,7 @@ static void advance(struct net_conn *c, uint64_t sent)
 		sent -= left;
 		c->out_skip = 0;
 		c->out_first++;
-		if (p->release)
-			p->release(p->release_ctx);
+		piece_over(c, p);
 	}
 	c->out_first = c->out_n = 0;
 }
@@ -478,7 +439,7 @@ static void flush(struct net_conn *c)
 		int64_t got = send_once(c);
 
 		if (got < 0) {
-			die(c, E_CLOSED);
+			net_die(c, E_CLOSED);
 			return;
 		}
 		if (got == 0) {
@@ -495,7 +456,7 @@ static void flush(struct net_conn *c)
 		c->out_cap = 0;
 	}
 	if (c->state == CLOSING) {
-		die(c, E_CLOSED);
+		net_die(c, E_CLOSED);
 		return;
 	}
 	if (c->draining) {
@@ -519,11 +480,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0 || e != 0) {
 			if (c->ev->on_connect)
 				c->ev->on_connect(c->user, c, E_CLOSED);
-			die(c, E_CLOSED);
+			net_die(c, E_CLOSED);
 			return;
 		}
 		c->state = OPEN;
-		want_read(c, !c->muted);
+		net_want_read(c, !c->muted);
 		if (c->ev->on_connect)
 			c->ev->on_connect(c->user, c, OK);
 		if (c->out_n > 0)
@@ -556,6 +517,7 @@ static int turn_end(void *ctx)
 			const uint8_t *p = mem;
 			uint32_t left = c->ahead_len;
 
+			n->ahead_bytes -= left;
 			c->ahead = NULL;
 			c->ahead_len = 0;
 			if (!feed(c, &p, &left) && c->state == OPEN)
@@ -565,9 +527,9 @@ static int turn_end(void *ctx)
 		if (c->tls && c->state == OPEN && !c->muted && c->ahead_len == 0 && tls_pending(c->tls))
 			read_some(c);
 		if (c->state == OPEN && !c->muted && c->ahead_len == 0)
-			want_read(c, true);
+			net_want_read(c, true);
 		if (c->state == DEAD && !c->listed) {
-			want_read(c, false);
+			net_want_read(c, false);
 			want_write(c, false);
 			c->ev->on_close(c->user, c, c->close_err);
 			conn_free(c);
@@ -620,6 +582,7 @@ static void name_peer(struct net_conn *c)
 		int one = 1;
 
 		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 	}
 }
 
@@ -634,7 +597,7 @@ static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *
 	}
 	c->state = OPEN;
 	name_peer(c);
-	want_read(c, true);
+	net_want_read(c, true);
 	*ret = c;
 	return OK;
 }
@@ -679,6 +642,8 @@ static void n_send(struct net_conn *c, const struct net_piece *v, int n)
 	for (int i = 0; i < n; i++) {
 		c->out[c->out_n++] = v[i];
 		c->out_bytes += v[i].len;
+		if (v[i].kind == NET_MEM)
+			c->net->queued_mem += v[i].len;
 	}
 	if (c->state == OPEN)
 		list(c);
@@ -704,7 +669,7 @@ static int n_send_fd(struct net_conn *c, int fd, const void *frame, uint32_t len
 	if (got == (ssize_t)(len + 4))
 		return OK;
 	if (got >= 0)			/* half a frame: the stream is of no use any more */
-		die(c, E_IO);
+		net_die(c, E_IO);
 	return got < 0 && errno == EAGAIN ? E_AGAIN : E_CLOSED;
 }
 
@@ -741,21 +706,26 @@ static void n_close(struct net_conn *c)
 {
 	if (c->state == OPEN && c->out_n > 0) {
 		c->state = CLOSING;
-		want_read(c, false);
+		net_want_read(c, false);
 		list(c);
 		return;
 	}
 	if (c->state != CLOSING)
-		die(c, E_CLOSED);
+		net_die(c, E_CLOSED);
 }
 
 static void n_abort(struct net_conn *c)
 {
-	die(c, E_CLOSED);
+	net_die(c, E_CLOSED);
 }
 
 static uint64_t n_queued(struct net_conn *c)
 {
+	if (c->out_bytes > 0)
+		c->draining = true;	/* whoever waits because of this is told */
+	/* While memory is short, one answer a connection is enough. */
+	if (c->out_bytes > 0 && c->net->queued_mem > c->net->frame_limit / 4)
+		return UINT64_MAX;
 	return c->out_bytes;
 }
 
@@ -795,5 +765,6 @@ struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit)
 	frames_init(&n->frames, loop_os_port(loop));
 	n->frame_limit = frame_limit;
 	loop_os_flush_hook(loop, turn_end, n);
+	guard_init(n);
 	return &n->net;
 }

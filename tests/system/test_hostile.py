@@ -17,7 +17,7 @@ from cluster import Cluster
 BATCHES = os.path.join(os.path.dirname(__file__), "..", "golden", "batches")
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "golden", "wire", "vectors.txt")
 TIMES = int(os.environ.get("MOLDAU_HOSTILE", "1"))
-MEMORY_MIB = 128                    # private memory of a process: docs/testing.md
+MEMORY_MIB = 288                    # private memory of a process: docs/testing.md
 
 # key: (name, first version served, last, first flexible one), as Apache Kafka 4.4 documents them.
 SERVED = {

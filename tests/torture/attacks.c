@@ -248,6 +248,33 @@ static void step_drip(struct hostile *h)
 	nap_us(2000);
 }
 
+/* Nearly all of a frame of 100 MiB, and then nothing: memory that is really taken. */
+static void begin_hog(struct hostile *h)
+{
+	open_many(h, 10);
+}
+
+static void step_hog(struct hostile *h)
+{
+	static uint8_t piece[256 << 10];
+	const uint64_t most = 100 << 20;
+	int k = h->cursor++ % (h->n ? h->n : 1);
+
+	if (h->n == 0) {
+		open_many(h, 10);
+		return;
+	}
+	be32_put(piece, 104857600);
+	ssize_t got = h->sent[k] >= most ? 0 : send(h->fd[k], piece, sizeof piece, MSG_NOSIGNAL | MSG_DONTWAIT);
+	be32_put(piece, 0);
+	if (got > 0)
+		h->sent[k] += (uint64_t)got;
+	else if (got < 0 && errno != EAGAIN)
+		hostile_close(h, k);
+	h->done++;
+	nap_us(1000);
+}
+
 /* A real request, one byte at a time. */
 static void begin_slowloris(struct hostile *h)
 {
@@ -518,6 +545,7 @@ const struct attack attacks[] = {
 	{ "mutated frames", NULL, step_mutations },
 	{ "wrong array lengths", NULL, step_array_lengths },
 	{ "announced and not sent", begin_announced, step_drip },
+	{ "memory taken and held", begin_hog, step_hog },
 	{ "one byte at a time", begin_slowloris, step_slowloris },
 	{ "half-closed and reset", NULL, step_half_closed },
 	{ "idle connections", NULL, step_idle },

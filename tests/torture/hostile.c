@@ -38,7 +38,7 @@
 #define TRIES 4				/* an attack is measured again when it looks bad */
 #define IDLE_MAX 4000
 /* docs/testing.md: what a worker may hold beside the shared tables. */
-#define WORKER_MIB 128
+#define WORKER_MIB 288
 
 enum phase { NONE, QUIET, HOSTILE };
 

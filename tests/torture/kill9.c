@@ -289,11 +289,14 @@ static bool supervisor_followed(const struct kill *k)
 	return false;
 }
 
+/* Process ids come again in a long run: a kill that must be in the log is matched before one that need not. */
 static bool match(const struct dev_proc *p)
 {
-	for (int i = 0; i < G.kills; i++)
-		if (!G.kill[i].logged && G.kill[i].pid == p->pid && G.kill[i].role == p->role)
-			return G.kill[i].logged = true;
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < G.kills; i++)
+			if (!G.kill[i].logged && G.kill[i].pid == p->pid && G.kill[i].role == p->role &&
+			    (pass == 1 || !supervisor_followed(&G.kill[i])))
+				return G.kill[i].logged = true;
 	return false;
 }
 

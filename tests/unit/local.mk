@@ -111,6 +111,11 @@ TESTS += tests/unit/ports.tap
 tests_unit_ports_tap_SOURCES = %D%/test_ports.c
 tests_unit_ports_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 tests_unit_ports_tap_LDADD = $(OS_LIBS) src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
+check_PROGRAMS += tests/unit/guard.tap
+TESTS += tests/unit/guard.tap
+tests_unit_guard_tap_SOURCES = %D%/test_guard.c
+tests_unit_guard_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+tests_unit_guard_tap_LDADD = $(OS_LIBS) src/ipc/libipc.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
 
 if HAVE_CRITERION
