@@ -59,6 +59,14 @@ Test(worker_limits, big_batches_are_unpacked_off_the_loop)
 		cr_assert_eq(p.error_code, KAFKA_NONE);
 		cr_assert_eq(we_works_done - before, cases[i].off_loop > 0);
 	}
+	/* C7: the next one does not overtake it. */
+	send_produce(&e, c, 9, 0, 0, -1, packed_batch_of(300000));
+	send_produce(&e, c, 9, 0, 0, -1, batch_of(1, -1, 0));
+	env_turn(&e);
+	for (int i = 0; i < 2; i++) {
+		cr_assert(got_produce(c, 9, &p));
+		cr_assert_eq(p.base_offset, offset++);
+	}
 	/* The client goes away meanwhile: the batch is appended all the same (C2). */
 	send_produce(&e, c, 9, 0, 0, -1, packed_batch_of(300000));
 	we_step(&e);
