@@ -21,6 +21,7 @@
 #include "os/shm_os.h"
 
 #define PATIENCE_MS 2000		/* dying workers of a killed supervisor may hold a port so long */
+#define LOCK_TRIES 100			/* of 20 ms, for the same reason */
 
 static int fail(int err, const char *what, const char *detail, const char *hint)
 {
@@ -197,7 +198,14 @@ static int lock(const char *dir, const char *name, int number, const char *setti
 		snprintf(hint, sizeof hint, "%s: check owner and rights of %s.", strerror(errno), setting);
 		return fail(E_PERM, "cannot write to a folder", dir, hint);
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	/* A child that a killed supervisor had just forked holds it until it finds that it is alone. */
+	struct timespec pause = { 0, 20000000 };
+	int err = flock(fd, LOCK_EX | LOCK_NB);
+	for (int i = 0; err != 0 && i < LOCK_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		err = flock(fd, LOCK_EX | LOCK_NB);
+	}
+	if (err != 0) {
 		close(fd);
 		snprintf(hint, sizeof hint, "Stop it, or give this broker its own %s.", setting);
 		return fail(E_PERM, "another broker uses this folder", dir, hint);

@@ -61,8 +61,10 @@ static void resume(struct net_os *n)
 {
 	n->starved = false;
 	for (struct net_conn *c = n->conns; c; c = c->next)
-		if (c->starved_since != 0 && c->state == OPEN && !c->muted && c->ahead_len == 0 && guard_may_read(c))
+		if (c->starved_since != 0 && c->state == OPEN && !c->muted && c->ahead_len == 0 && guard_may_read(c)) {
 			net_want_read(c, true);
+			net_list(c);		/* TLS may hold bytes that the socket does not know of */
+		}
 }
 
 void guard_freed(struct net_os *n)

@@ -79,6 +79,7 @@ struct net_os {
 /* net_os.c: on_close() comes in the next turn. */
 void net_die(struct net_conn *c, int err);
 void net_want_read(struct net_conn *c, bool on);
+void net_list(struct net_conn *c);		/* it is looked at when the turn ends */
 
 /* ---- net_guard_os.c ---- */
 

@@ -32,7 +32,7 @@ static struct net_os *net_of(struct net *n)
 	return (struct net_os *)n;
 }
 
-static void list(struct net_conn *c)
+void net_list(struct net_conn *c)
 {
 	if (c->listed)
 		return;
@@ -60,7 +60,7 @@ void net_die(struct net_conn *c, int err)
 		return;
 	c->state = DEAD;
 	c->close_err = err;
-	list(c);
+	net_list(c);
 }
 
 void net_want_read(struct net_conn *c, bool on)
@@ -352,8 +352,8 @@ static void read_some(struct net_conn *c)
 		else
 			total += read_scratch(c, &more);
 	}
-	if (c->tls && c->state == OPEN && tls_pending(c->tls))
-		list(c);		/* the socket will not say so */
+	if (c->tls && c->state == OPEN && c->starved_since == 0 && tls_pending(c->tls))
+		net_list(c);		/* the socket will not say so */
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -488,7 +488,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		if (c->ev->on_connect)
 			c->ev->on_connect(c->user, c, OK);
 		if (c->out_n > 0)
-			list(c);
+			net_list(c);
 		return;
 	}
 	if (c->state == OPEN || c->state == CLOSING)
@@ -646,7 +646,7 @@ static void n_send(struct net_conn *c, const struct net_piece *v, int n)
 			c->net->queued_mem += v[i].len;
 	}
 	if (c->state == OPEN)
-		list(c);
+		net_list(c);
 }
 
 static int n_send_fd(struct net_conn *c, int fd, const void *frame, uint32_t len)
@@ -699,7 +699,7 @@ static void n_unmute(struct net_conn *c)
 		return;
 	c->muted = false;
 	if (c->state == OPEN && (c->ahead_len > 0 || !c->reading))
-		list(c);
+		net_list(c);
 }
 
 static void n_close(struct net_conn *c)
@@ -707,7 +707,7 @@ static void n_close(struct net_conn *c)
 	if (c->state == OPEN && c->out_n > 0) {
 		c->state = CLOSING;
 		net_want_read(c, false);
-		list(c);
+		net_list(c);
 		return;
 	}
 	if (c->state != CLOSING)
