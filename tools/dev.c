@@ -1,11 +1,12 @@
 /*
- * dev.c - `moldau dev`: a quorum node and a broker in the foreground, kept up until a signal.
+ * dev.c - `moldau dev`: quorum nodes and a broker in the foreground, kept up until a signal.
  *
- * Watches two children and starts each again when it ends. Says "ready" once a Metadata request
- * over the Kafka port is answered. Children die with this process (PR_SET_PDEATHSIG), however it
- * ends; each leads a process group, so that what a killed supervisor leaves is gone before the
- * next one starts. Keeps no data of its own but DIR/quorum.port; tells the broker's /metrics how often the
- * quorum was started again, by a file in the run folder.
+ * Watches its children and starts each again when it ends. Says "ready" once a Metadata request
+ * over the Kafka port is answered (without a broker: once the quorum has a leader). Children die
+ * with this process (PR_SET_PDEATHSIG), however it ends; each leads a process group, so that what a
+ * killed supervisor leaves is gone before the next one starts. Keeps no data of its own but
+ * DIR/quorum.port, the quorum's ports; tells the broker's /metrics how often nodes of the quorum
+ * were started again, by a file in the run folder.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,6 +29,8 @@
 #include "base/be.h"
 #include "cli.h"
 #include "config.h"
+#include "wire/mp.h"
+#include "wire/quorum_frame.h"
 
 #define ARGS_MAX 96
 #define TEXT_MAX (PATH_MAX + 64)
@@ -36,10 +39,12 @@
 #define BROKER_STOP_MS 30000	/* the supervisor escalates itself; then it is killed */
 #define QUORUM_STOP_MS 10000
 #define PROBE_MS 5		/* between two questions whether the broker answers */
+#define QUORUM_MAX 5
 #define UNFIT 3			/* moldau-broker(8): data of another broker, cluster or release */
 
 struct child {
 	const char *name, *role;
+	int index;
 	char *argv[ARGS_MAX];
 	int argc;
 	pid_t pid;			/* 0: not running */
@@ -51,9 +56,12 @@ struct child {
 };
 
 struct dev {
-	struct child quorum, broker;
+	struct child quorum[QUORUM_MAX], broker;
+	int nodes;			/* of the quorum */
+	bool no_broker;
 	char dir[PATH_MAX], run_dir[TEXT_MAX];
-	int port, quorum_port;
+	int port, zookeeper_port;	/* zookeeper_port: of the first node; 0: none */
+	int ports[2 * QUORUM_MAX];	/* of the quorum: for clients, then for its nodes among each other */
 	int sig_fd;
 	bool ready, stopping;
 };
@@ -142,20 +150,23 @@ static void tell(const struct child *c, pid_t pid, int status)
 	gmtime_r(&t.tv_sec, &tm);
 	strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", &tm);
 	fprintf(stderr, 
-		"%s.%03ldZ warn role=dev msg=\"a process ended and is replaced\" detail=\"%s-0 pid %d %s %d\"\n",
-		at, t.tv_nsec / 1000000, c->role, (int)pid, WIFSIGNALED(status) ? "signal" : "status",
+		"%s.%03ldZ warn role=dev msg=\"a process ended and is replaced\" detail=\"%s-%d pid %d %s %d\"\n",
+		at, t.tv_nsec / 1000000, c->role, c->index, (int)pid, WIFSIGNALED(status) ? "signal" : "status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 static void count_quorum(const struct dev *d)
 {
 	char path[TEXT_MAX + 32];
+	unsigned restarts = 0;
 	FILE *f;
 
+	for (int i = 0; i < d->nodes; i++)
+		restarts += d->quorum[i].restarts;
 	snprintf(path, sizeof path, "%s/quorum.restarts", d->run_dir);
 	f = fopen(path, "we");
 	if (f != NULL) {
-		fprintf(f, "%u\n", d->quorum.restarts);
+		fprintf(f, "%u\n", restarts);
 		fclose(f);
 	}
 }
@@ -184,9 +195,10 @@ static void reap(struct dev *d)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == d->quorum.pid)
-			ended(d, &d->quorum, status);
-		else if (pid == d->broker.pid)
+		for (int i = 0; i < d->nodes; i++)
+			if (pid == d->quorum[i].pid)
+				ended(d, &d->quorum[i], status);
+		if (pid == d->broker.pid)
 			ended(d, &d->broker, status);
 		/* Others are orphans of a killed supervisor: we are their reaper. */
 	}
@@ -227,32 +239,64 @@ static bool read_full(int fd, uint8_t *p, size_t n)
 	return true;
 }
 
+/* Asks at 127.0.0.1:port; true when at least n bytes of an answer came. */
+static bool ask_port(int port, const uint8_t *ask, size_t len, uint8_t *ret, size_t n)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval tv = { .tv_usec = 500000 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+	bool ok = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+		  send(fd, ask, len, MSG_NOSIGNAL) == (ssize_t)len && read_full(fd, ret, n);
+
+	close(fd);
+	return ok;
+}
+
 /* One Metadata request (version 1, no topics); true when the answer names a broker. */
-static bool answers(int port)
+static bool broker_answers(int port)
 {
 	static const uint8_t ask[] = {
 		0, 0, 0, 24, 0, 3, 0, 1, 0, 0, 0, 7,
 		0, 10, 'm', 'o', 'l', 'd', 'a', 'u', '-', 'd', 'e', 'v', 0, 0, 0, 0,
 	};
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct timeval tv = { .tv_usec = 500000 };
 	uint8_t head[12];
-	bool ok = false;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	_Static_assert(sizeof ask == 28, "length word");
-	if (fd < 0)
+	return ask_port(port, ask, sizeof ask, head, sizeof head) && be32_get(head) >= 12 &&
+	       be32_get(head + 4) == 7 && (int32_t)be32_get(head + 8) > 0;
+}
+
+/* QF_STATUS (wire/quorum_frame.h); true when the node is a follower or the leader of a quorum that has one. */
+static bool node_answers(int port)
+{
+	static const uint8_t ask[] = { 0, 0, 0, 3, 0x92, QF_STATUS, 1 };
+	uint8_t head[48];
+
+	if (!ask_port(port, ask, sizeof ask, head, sizeof head))
 		return false;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-	    send(fd, ask, sizeof ask, MSG_NOSIGNAL) == (ssize_t)sizeof ask &&
-	    read_full(fd, head, sizeof head))
-		ok = be32_get(head) >= 12 && be32_get(head + 4) == 7 &&
-		     (int32_t)be32_get(head + 8) > 0;
-	close(fd);
-	return ok;
+	struct mp_reader m = mp_of(head + 4, sizeof head - 4);
+
+	m.at = 3;				/* an array of more than 15: its head; the frame is not whole here */
+	bool status = mp_int(&m) == QF_STATUS && mp_int(&m) == 1 && mp_int(&m) == 0;
+
+	mp_str(&m);
+	int64_t state = mp_int(&m), leader = mp_int(&m);
+
+	return status && mp_ok(&m) && (state == 0 || state == 2) && leader >= 0;
+}
+
+static bool answers(const struct dev *d)
+{
+	for (int i = 0; d->no_broker && i < d->nodes; i++)
+		if (!node_answers(d->ports[i]))
+			return false;
+	return d->no_broker || (d->broker.pid != 0 && broker_answers(d->port));
 }
 
 /* ---- folders, ports, command lines ---------------------------------------------------------- */
@@ -313,30 +357,49 @@ static bool port_free(int port, int *ret_port)
 	return ok;
 }
 
-/* The quorum's port of the last run when it is free, else any free one; remembered for the next. */
-static bool choose_quorum_port(struct dev *d)
+/* The quorum's ports of the last run when they are free, else any free ones; remembered for the next. */
+static bool choose_quorum_ports(struct dev *d)
 {
+	int old[2 * QUORUM_MAX] = { 0 }, n = 0, want = d->nodes == 1 ? 1 : 2 * d->nodes;
 	char path[TEXT_MAX];
-	int port = 0;
 	FILE *f;
 
 	snprintf(path, sizeof path, "%s/quorum.port", d->dir);
 	f = fopen(path, "re");
 	if (f != NULL) {
-		char line[16];
+		while (n < 2 * QUORUM_MAX && fscanf(f, "%d", &old[n]) == 1)
+			n++;
+		fclose(f);
+	}
+	if (n > 0 && n != want) {
+		char text[64];
 
-		if (fgets(line, sizeof line, f) != NULL)
-			port = (int)strtol(line, NULL, 10);
-		fclose(f);
+		snprintf(text, sizeof text, "its quorum has %d node%s", n == 1 ? 1 : n / 2, n == 1 ? "" : "s");
+		return die("the folder belongs to another cluster", text,
+			   "give its number as --quorum, or another --dir");
 	}
-	if (port <= 0 || port > 65535 || !port_free(port, &d->quorum_port))
-		if (!port_free(0, &d->quorum_port))
-			return die("no port for the quorum", strerror(errno), NULL);
+	for (int i = 0; i < want; i++) {
+		/* addresses of members are in their log: with several nodes they stay */
+		if (old[i] > 0 && old[i] <= 65535 && (want > 1 || port_free(old[i], &d->ports[i]))) {
+			d->ports[i] = old[i];
+			continue;
+		}
+		bool taken;
+
+		do {
+			taken = false;
+			if (!port_free(0, &d->ports[i]))
+				return die("no port for the quorum", strerror(errno), NULL);
+			for (int k = 0; k < i; k++)
+				taken |= d->ports[k] == d->ports[i];
+		} while (taken);
+	}
 	f = fopen(path, "we");
-	if (f != NULL) {
-		fprintf(f, "%d\n", d->quorum_port);
-		fclose(f);
-	}
+	if (f == NULL)
+		return die("the folder cannot be written", path, strerror(errno));
+	for (int i = 0; i < want; i++)
+		fprintf(f, "%d\n", d->ports[i]);
+	fclose(f);
 	return true;
 }
 
@@ -374,47 +437,86 @@ static bool prepare_dir(struct dev *d, const char *dir)
 	return true;
 }
 
-static bool command_lines(struct dev *d, const struct cli *c)
+static bool quorum_lines(struct dev *d)
 {
-	char program[TEXT_MAX];
+	char program[TEXT_MAX], voters[QUORUM_MAX * 32] = "";
+
+	if (!find_program("moldau-quorum", program, sizeof program))
+		return false;
+	for (int i = 0, at = 0; i < d->nodes; i++)
+		at += snprintf(voters + at, sizeof voters - (size_t)at, "%s%d@127.0.0.1:%d", i ? "," : "", i + 1,
+			       d->ports[d->nodes + i]);
+	for (int i = 0; i < d->nodes; i++) {
+		struct child *q = &d->quorum[i];
+
+		q->name = "moldau-quorum";
+		q->role = "quorum";
+		q->index = i;
+		arg(q, "%s", program);
+		arg(q, "--node-id");
+		arg(q, "%d", i + 1);
+		arg(q, "--data-dir");
+		if (d->nodes == 1)
+			arg(q, "%s/quorum", d->dir);
+		else
+			arg(q, "%s/quorum-%d", d->dir, i + 1);
+		arg(q, "--listen");
+		arg(q, "127.0.0.1:%d", d->ports[i]);
+		if (d->nodes > 1) {
+			arg(q, "--voters");
+			arg(q, "%s", voters);
+		}
+		if (d->zookeeper_port) {
+			arg(q, "--zookeeper-listen");
+			arg(q, "127.0.0.1:%d", d->zookeeper_port + i);
+		}
+	}
+	return true;
+}
+
+static void broker_set(struct dev *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void broker_set(struct dev *d, const char *fmt, ...)
+{
+	char text[TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	arg(&d->broker, "--set");
+	arg(&d->broker, "%s", text);
+}
+
+/* The addresses "127.0.0.1:P,..." of n ports, the first at `first`, or of v when it is given. */
+static const char *addresses(const int *v, int first, int n, char *ret, size_t cap)
+{
+	for (int i = 0, at = 0; i < n; i++)
+		at += snprintf(ret + at, cap - (size_t)at, "%s127.0.0.1:%d", i ? "," : "", v ? v[i] : first + i);
+	return ret;
+}
+
+static bool broker_lines(struct dev *d, const struct cli *c)
+{
+	char program[TEXT_MAX], text[QUORUM_MAX * 24];
 	const char *set;
 
-	d->quorum.name = "moldau-quorum";
 	d->broker.name = "moldau-broker";
-	d->quorum.role = "quorum";
 	d->broker.role = "supervisor";
-	if (!find_program(d->quorum.name, program, sizeof program))
-		return false;
-	arg(&d->quorum, "%s", program);
-	arg(&d->quorum, "--node-id");
-	arg(&d->quorum, "1");
-	arg(&d->quorum, "--data-dir");
-	arg(&d->quorum, "%s/quorum", d->dir);
-	arg(&d->quorum, "--listen");
-	arg(&d->quorum, "127.0.0.1:%d", d->quorum_port);
-
 	if (!find_program(d->broker.name, program, sizeof program))
 		return false;
 	arg(&d->broker, "%s", program);
-	arg(&d->broker, "--set");
-	arg(&d->broker, "node.id=1");
-	arg(&d->broker, "--set");
-	arg(&d->broker, "listeners=PLAINTEXT://127.0.0.1:%d", d->port);
-	arg(&d->broker, "--set");
-	arg(&d->broker, "log.dirs=%s/broker", d->dir);
-	arg(&d->broker, "--set");
-	arg(&d->broker, "run.dir=%s", d->run_dir);
-	arg(&d->broker, "--set");
-	arg(&d->broker, "quorum.bootstrap=127.0.0.1:%d", d->quorum_port);
-	if (cli_has(c, "workers")) {
-		arg(&d->broker, "--set");
-		arg(&d->broker, "workers=%d", (int)cli_number(c, "workers", 0, 1, 48));
-	}
+	broker_set(d, "node.id=1");
+	broker_set(d, "listeners=PLAINTEXT://127.0.0.1:%d", d->port);
+	broker_set(d, "log.dirs=%s/broker", d->dir);
+	broker_set(d, "run.dir=%s", d->run_dir);
+	broker_set(d, "quorum.bootstrap=%s", addresses(d->ports, 0, d->nodes, text, sizeof text));
+	if (cli_has(c, "workers"))
+		broker_set(d, "workers=%d", (int)cli_number(c, "workers", 0, 1, 48));
 	for (int i = 0; (set = cli_values(c, "set", i)) != NULL; i++) {
 		if (strchr(set, '=') == NULL)
 			return die("--set wants NAME=VALUE", set, NULL);
-		arg(&d->broker, "--set");
-		arg(&d->broker, "%s", set);
+		broker_set(d, "%s", set);
 	}
 	return true;
 }
@@ -452,23 +554,68 @@ static void stop(struct dev *d, struct child *c, uint64_t limit_ms)
 	}
 }
 
+static void say_ready(const struct dev *d)
+{
+	char text[QUORUM_MAX * 24];
+
+	printf("ready 127.0.0.1:%d\n",
+	       !d->no_broker ? d->port : d->zookeeper_port ? d->zookeeper_port : d->ports[0]);
+	printf("quorum %s\n", addresses(d->ports, 0, d->nodes, text, sizeof text));
+	if (d->zookeeper_port)
+		printf("zookeeper %s\n", addresses(NULL, d->zookeeper_port, d->nodes, text, sizeof text));
+	fflush(stdout);
+}
+
 static int watch(struct dev *d)
 {
 	for (;;) {
 		int wait = d->ready ? 1000 : PROBE_MS;
 
-		if (!keep_up(d, &d->quorum) || !keep_up(d, &d->broker))
+		for (int i = 0; i < d->nodes; i++) {
+			if (!keep_up(d, &d->quorum[i]))
+				return CLI_FAILED;
+			if (d->quorum[i].pid == 0)
+				wait = PROBE_MS;
+		}
+		if (!d->no_broker && !keep_up(d, &d->broker))
 			return CLI_FAILED;
-		if (d->quorum.pid == 0 || d->broker.pid == 0)
+		if (!d->no_broker && d->broker.pid == 0)
 			wait = PROBE_MS;
 		if (wait_signal(d, wait) != 0)
 			return CLI_OK;
-		if (!d->ready && d->broker.pid != 0 && answers(d->port)) {
+		if (!d->ready && answers(d)) {
 			d->ready = true;
-			printf("ready 127.0.0.1:%d\n", d->port);
-			fflush(stdout);
+			say_ready(d);
 		}
 	}
+}
+
+/* All at the same time: none of them has to live without the others. */
+static void stop_quorum(struct dev *d)
+{
+	for (int i = 0; i < d->nodes; i++)
+		if (d->quorum[i].pid != 0)
+			kill(d->quorum[i].pid, SIGTERM);
+	for (int i = 0; i < d->nodes; i++)
+		stop(d, &d->quorum[i], QUORUM_STOP_MS);
+}
+
+/* The ports that users named. */
+static bool ports_free(const struct dev *d)
+{
+	int at, n = d->zookeeper_port ? d->nodes : 0;
+
+	for (int i = 0; i <= n; i++) {
+		int port = i == n ? d->port : d->zookeeper_port + i;
+		char text[16];
+
+		if ((i == n && d->no_broker) || port_free(port, &at))
+			continue;
+		snprintf(text, sizeof text, "%d", port);
+		return die("the port is in use", text,
+			   i == n ? "choose another --port" : "choose another --zookeeper-port");
+	}
+	return true;
 }
 
 static bool take_signals(struct dev *d)
@@ -495,35 +642,41 @@ int cmd_dev(int argc, char **argv)
 		{ "port", true, "PORT", "Kafka port on 127.0.0.1 (default 9092)" },
 		{ "workers", true, "N", "worker processes (default one a core)" },
 		{ "set", true, "NAME=VALUE", "a setting of the broker; may be given several times" },
+		{ "quorum", true, "N", "nodes of the quorum: 1 (default), 3 or 5" },
+		{ "no-broker", false, NULL, "the quorum only" },
+		{ "zookeeper-port", true, "PORT", "for ZooKeeper clients; the second node's is one higher, ..." },
 		{ "help", false, NULL, "this text" },
 		{ NULL, false, NULL, NULL },
 	};
 	struct dev d = { .sig_fd = -1 };
 	struct cli c;
 	char path[TEXT_MAX + 32];
-	int free_port, status;
+	int status;
 
 	if (!cli_parse(&c, "moldau dev",
-		       "moldau dev [--dir DIR] [--port P] [--workers W] [--set name=value]...",
+		       "moldau dev [--dir DIR] [--port P] [--workers W] [--set name=value]...\n"
+		       "                  [--quorum N] [--no-broker] [--zookeeper-port P]",
 		       options, argc, argv))
 		return CLI_USAGE;
 	d.port = (int)cli_number(&c, "port", 9092, 1, 65535);
-	if (!prepare_dir(&d, cli_value(&c, "dir", "moldau-data")))
-		return CLI_FAILED;
-	if (!port_free(d.port, &free_port)) {
-		char text[16];
-
-		snprintf(text, sizeof text, "%d", d.port);
-		cli_error("the port is in use", text, "choose another --port");
-		return CLI_FAILED;
+	d.nodes = (int)cli_number(&c, "quorum", 1, 1, QUORUM_MAX);
+	d.no_broker = cli_has(&c, "no-broker");
+	d.zookeeper_port = (int)cli_number(&c, "zookeeper-port", 0, 1, 65535 - QUORUM_MAX);
+	if (d.nodes % 2 == 0) {
+		cli_error("--quorum is 1, 3 or 5",
+			  "an even number survives no more failures than the odd one below it", NULL);
+		return CLI_USAGE;
 	}
-	if (!choose_quorum_port(&d) || !command_lines(&d, &c) || !take_signals(&d))
+	if (!prepare_dir(&d, cli_value(&c, "dir", "moldau-data")) || !ports_free(&d))
+		return CLI_FAILED;
+	if (!choose_quorum_ports(&d) || !quorum_lines(&d) || (!d.no_broker && !broker_lines(&d, &c)) ||
+	    !take_signals(&d))
 		return CLI_FAILED;
 	count_quorum(&d);
 	status = watch(&d);
 	d.stopping = true;
 	stop(&d, &d.broker, BROKER_STOP_MS);
-	stop(&d, &d.quorum, QUORUM_STOP_MS);
+	stop_quorum(&d);
 	snprintf(path, sizeof path, "%s/quorum.restarts", d.run_dir);
 	unlink(path);
 	if (rmdir(d.run_dir) != 0 && errno != ENOTEMPTY && errno != ENOENT)
