@@ -23,6 +23,8 @@
 #define BACKOFF_US_MIN 5000u
 #define BACKOFF_US_MAX 200000u
 #define BEATS_PER_TIMEOUT 5u		/* one may be lost and one late before the session is in danger */
+#define BEAT_US_MAX 200000u		/* when there is another node to go to: ... */
+#define SILENCE_US_MAX 600000u		/* ... a frozen one is left so soon */
 #define ADDRESSES_MAX 16
 
 struct call {
@@ -70,6 +72,20 @@ struct qclient {
 	struct q_change *changes;
 	uint32_t changes_cap;
 };
+
+static uint64_t beat_us(const struct qclient *q)
+{
+	uint64_t us = q->timeout_ms * 1000ull / BEATS_PER_TIMEOUT;
+
+	return q->n_addresses > 1 && us > BEAT_US_MAX ? BEAT_US_MAX : us;
+}
+
+static uint64_t silence_us(const struct qclient *q)
+{
+	uint64_t us = q->timeout_ms * 1000ull * 2 / 3;
+
+	return q->n_addresses > 1 && us > SILENCE_US_MAX ? SILENCE_US_MAX : us;
+}
 
 static void connect_next(struct qclient *q);
 static const struct net_events net_events;
@@ -387,7 +403,7 @@ static void on_hello(struct qclient *q, int err, struct mp_reader *m)
 		v = v->next;
 		call_send(q, c);
 	}
-	q->loop->calls->timer_set(q->loop, &q->beat, q->timeout_ms * 1000ull / BEATS_PER_TIMEOUT);
+	q->loop->calls->timer_set(q->loop, &q->beat, beat_us(q));
 	if (q->ev.on_state)
 		q->ev.on_state(q->user, Q_READY);
 }
@@ -515,7 +531,7 @@ static void on_connect(void *user, struct net_conn *conn, int err)
 	mp_put_bytes(&c->frame, (struct bytes){ q->password, sizeof q->password });
 	mp_put_int(&c->frame, q->timeout_ms);
 	call_send(q, c);
-	q->loop->calls->timer_set(q->loop, &q->beat, q->timeout_ms * 1000ull / BEATS_PER_TIMEOUT);
+	q->loop->calls->timer_set(q->loop, &q->beat, beat_us(q));
 }
 
 static void on_close(void *user, struct net_conn *conn, int err)
@@ -555,21 +571,20 @@ static const struct net_events net_events = {
 	.on_frame = on_frame, .on_close = on_close, .on_connect = on_connect,
 };
 
-/* Heartbeats leave often enough; a silent server is left for the next address after 2/3 of the time. */
+/* Heartbeats leave often enough; a silent server is left for the next address. */
 static void on_beat(struct loop_timer *t)
 {
 	struct qclient *q = t->user;
-	uint64_t timeout_us = q->timeout_ms * 1000ull, now = q->clock->mono_us(q->clock);
 
 	if (!q->conn)
 		return;
-	if (now - q->heard_us > timeout_us * 2 / 3) {
+	if (q->clock->mono_us(q->clock) - q->heard_us > silence_us(q)) {
 		q->net->calls->abort(q->conn);
 		return;
 	}
 	if (q->state == Q_READY)
 		call_send(q, call_new(q, QF_BEAT, 2));
-	q->loop->calls->timer_set(q->loop, t, timeout_us / BEATS_PER_TIMEOUT);
+	q->loop->calls->timer_set(q->loop, t, beat_us(q));
 }
 
 static void on_retry(struct loop_timer *t)

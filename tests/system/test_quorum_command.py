@@ -94,6 +94,13 @@ def test_members(nodes):
     assert nodes.run("snapshot").returncode == 0
     r = nodes.run("remove", 9)
     assert r.returncode == 1 and "no member" in r.stderr
+    nodes.start(4, "--join", ",".join(nodes.peer[:3]))
+    wait_for("node 4 does not vote", lambda: [m["role"] for m in (nodes.leader() or before)["members"]].count("voter") == 3, 30)
+    leader = nodes.leader()["leader"]
+    follower = next(m["node"] for m in before["members"] if m["node"] != leader)
+    ask = next(i for i in (1, 2, 3) if i != follower)
+    assert nodes.run("remove", follower, nodes=[ask]).returncode == 0
+    wait_for("still a member", lambda: follower not in [m["node"] for m in nodes.leader()["members"]], 20)
 
 
 def test_nobody_there():

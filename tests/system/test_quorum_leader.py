@@ -1,5 +1,5 @@
 """A broker on a quorum of three: its leader is killed and frozen under produce load. Clients see no error, and new
-topics can be created again within a second (median of the rounds)."""
+topics can be created again within a second (median of the rounds; a busy machine may be late once)."""
 import json
 import os
 import signal
@@ -91,5 +91,5 @@ def test_leader_is_lost_under_load(fault):
     load.stop()
     print(f"{fault}: topics could be created again after", " ".join(f"{s * 1000:.0f}" for s in seconds), "ms")
     assert not load.errors and load.acked == load.sent > 0
-    assert statistics.median(seconds) < 1.0, seconds
+    assert statistics.median(seconds) < 1.0 and max(seconds) < 4.0, seconds
     cluster.finish()
