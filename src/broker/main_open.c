@@ -121,7 +121,7 @@ static void sweep_images(const char *run_dir)
 /* A broker that was killed left its pages: what counts deaths goes on. */
 static void inherit(struct keeper *k)
 {
-	static const enum bell_word words[] = { BELL_RESTARTS, BELL_RESETS, BELL_HANGS };
+	static const enum bell_word words[] = { BELL_RESTARTS, BELL_RESETS, BELL_HANGS, BELL_VIOLATIONS };
 	size_t bytes = bell_bytes(k->h->limits.parts), got;
 	const void *old;
 

@@ -26,6 +26,7 @@
 #include "os/lock_os.h"
 #include "os/log_os.h"
 #include "os/net_os.h"
+#include "os/priv_os.h"
 #include "os/proc_os.h"
 #include "os/shm_os.h"
 #include "os/work_os.h"
@@ -582,6 +583,22 @@ static void fill_env(struct runner *r, int idx)
 	env->ready = env_ready;
 }
 
+/* Before anything of the role runs, and before it has threads. */
+static void confine(struct runner *r)
+{
+	const char *role = r->calls->name;
+	unsigned rights = strcmp(role, "agent") == 0 ? PRIV_INET | PRIV_ACCEPT :
+			  strcmp(role, "storage") == 0 ? 0 : PRIV_ACCEPT;
+
+	if (!conf_bool(r->h->conf, "sandbox"))
+		return;
+	int err = priv_confine(r->name, rights);
+	if (err == E_VERSION)
+		log_os(r->name, LOG_OS_DEBUG, "no filter of system calls in this kernel or build", NULL, NULL);
+	else if (err != OK)
+		log_os(r->name, LOG_OS_WARN, "rights could not be given up", err_text(err), "See the setting sandbox.");
+}
+
 int run_role(struct host *h, const char *role, int idx)
 {
 	struct runner *r = mem_alloc(sizeof *r);
@@ -607,6 +624,7 @@ int run_role(struct host *h, const char *role, int idx)
 	for (int i = FD_EVENT; i <= FD_LAST; i++)
 		if (fcntl(i, F_GETFD) >= 0)
 			fcntl(i, F_SETFD, FD_CLOEXEC);
+	confine(r);
 	r->loop = loop_os_new();
 	fill_env(r, idx);
 	int err = shm_map(h->pages, bell_bytes(h->limits.parts), false, &mem, &fd);

@@ -167,6 +167,8 @@ static void ended(struct keeper *k, int i, int status)
 		 WIFSIGNALED(status) ? "signal" : "status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	k->pid[i] = 0;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		atomic_fetch_add(bell_word(k->bells, BELL_VIOLATIONS), 1);
 	atomic_store(&bell_load(k->bells, c->proc)->conns, 0);
 	super_exited(&k->policy, i, now_ms(), WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
 	if (k->policy.draining)

@@ -87,6 +87,9 @@ static void processes(struct role_env *env, struct buf *b)
 		value(b, "moldau_process_restarts_total", "role=\"quorum\"", v);
 	head(b, "moldau_process_hangs_total", "counter", "Processes that showed no sign of life and were killed");
 	value(b, "moldau_process_hangs_total", "", atomic_load(bell_word(env->bells, BELL_HANGS)));
+	head(b, "moldau_process_violations_total", "counter",
+	     "Processes that tried a forbidden system call and ended by it");
+	value(b, "moldau_process_violations_total", "", atomic_load(bell_word(env->bells, BELL_VIOLATIONS)));
 	head(b, "moldau_partition_table_resets_total", "counter",
 	     "How often all processes were restarted to make the partition table anew");
 	value(b, "moldau_partition_table_resets_total", "", atomic_load(bell_word(env->bells, BELL_RESETS)));

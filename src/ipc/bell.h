@@ -100,6 +100,7 @@ enum bell_word {
 	BELL_RESTARTS_ROLE_LAST = BELL_RESTARTS_ROLE + 7,
 	BELL_RESET,		/* 1: the partition table cannot be trusted; asked by whoever saw it */
 	BELL_RESETS,		/* how often the table was thrown away while the broker ran */
+	BELL_VIOLATIONS,	/* children that tried a forbidden system call and ended by it */
 	BELL_HANGS,		/* children that did not answer and were killed */
 	BELL_CLEAN,		/* 1: the storage process wrote a clean checkpoint */
 	BELL_BEHIND,		/* 1: too much is written and not synced: workers begin no Produce */

@@ -134,3 +134,51 @@ void log_os(const char *role, enum log_level level, const char *msg, const char 
 	if (write(STDERR_FILENO, line, at) < 0)
 		return;
 }
+
+/* No lock, no memory, nothing of the C library but write and the clock. */
+static char *put_text(char *at, const char *s)
+{
+	while (*s)
+		*at++ = *s++;
+	return at;
+}
+
+static char *put_digits(char *at, uint64_t v, int width)
+{
+	char digits[24];
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while ((v /= 10) != 0 || n < width);
+	while (n > 0)
+		*at++ = digits[--n];
+	return at;
+}
+
+void log_os_from_signal(const char *role, const char *msg, const char *what, unsigned number)
+{
+	char line[512], *at = line;
+	struct timespec t;
+
+	if (strlen(role) + strlen(msg) + strlen(what) > 400)
+		return;
+	clock_gettime(CLOCK_REALTIME, &t);
+	/* Days since 1 March of year 0, in eras of 400 years (the usual civil calendar arithmetic). */
+	uint64_t s = (uint64_t)t.tv_sec, z = s / 86400 + 719468, era = z / 146097, day = z % 146097;
+	uint64_t y = (day - day / 1460 + day / 36524 - day / 146096) / 365, in_year = day - (365 * y + y / 4 - y / 100);
+	uint64_t m = (5 * in_year + 2) / 153, month = m < 10 ? m + 3 : m - 9;
+
+	at = put_digits(at, y + era * 400 + (month <= 2), 4);
+	at = put_digits(put_text(at, "-"), month, 2);
+	at = put_digits(put_text(at, "-"), in_year - (153 * m + 2) / 5 + 1, 2);
+	at = put_digits(put_text(at, "T"), s / 3600 % 24, 2);
+	at = put_digits(put_text(at, ":"), s / 60 % 60, 2);
+	at = put_digits(put_text(at, ":"), s % 60, 2);
+	at = put_digits(put_text(at, "."), (uint64_t)t.tv_nsec / 1000000, 3);
+	at = put_text(put_text(put_text(at, "Z error role="), role), " msg=\"");
+	at = put_text(put_text(put_text(at, msg), "\" detail=\""), what);
+	at = put_text(put_digits(at, number, 1), "\"\n");
+	if (write(STDERR_FILENO, line, (size_t)(at - line)) < 0)
+		return;
+}

@@ -21,5 +21,7 @@ int log_os_reopen(void);
 void log_os_least(const char *level);
 /* detail and hint may be NULL. One write, so lines of several processes do not mix. */
 void log_os(const char *role, enum log_level level, const char *msg, const char *detail, const char *hint);
+/* The same from a signal handler, whatever it interrupted: to stderr, a number as the detail. */
+void log_os_from_signal(const char *role, const char *msg, const char *what, unsigned number);
 
 #endif

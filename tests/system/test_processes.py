@@ -461,7 +461,8 @@ def test_a_damaged_table_is_made_anew_and_nothing_is_lost(pair, what):
     # The next kill of the whole broker attaches the new table as it is.
     pair.kill_broker()
     pair.start_broker()
-    assert "recovered=0 scanned_segments=0" in pair.log(True)
+    wait_for("logs are open", lambda: 'msg="logs are open"' in pair.log(True))
+    assert "recovered=0 scanned_segments=0" in pair.log(True), pair.log(True)
 
 
 def find_records(f):
@@ -602,3 +603,39 @@ def test_upgrade_replaces_every_process_and_clients_go_on(pair):
     pair.end(pair.broker)
     assert "everything is on the disk" in pair.log()
     assert os.listdir(pair.run_dir) == [] if os.path.isdir(pair.run_dir) else True
+
+
+# ---- rights ----
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return dict(x.rstrip("\n").split(":\t", 1) for x in f if ":\t" in x)
+
+
+def test_children_give_up_what_they_do_not_need(pair):
+    pair.start()
+    if "no filter of system calls" in pair.log():
+        pytest.skip("no filter of system calls in this kernel or build")
+    dac_override_fowner = 1 << 1 | 1 << 3
+    for pid in pair.pids():
+        st = status_of(pid)
+        assert st["NoNewPrivs"] == "1", st
+        assert st["Seccomp"] in ("2", "0") and int(st["CapEff"], 16) & ~dac_override_fowner == 0, st
+    filtered = [status_of(pid)["Seccomp"] for pid in pair.pids()]
+    if set(filtered) == {"0"}:
+        pytest.skip("this build has no filter (sanitizers)")
+    assert set(filtered) == {"2"}
+    listeners = {role: [os.readlink(f"/proc/{pair.pids(role)[0]}/fd/{fd}") for fd in
+                        os.listdir(f"/proc/{pair.pids(role)[0]}/fd")] for role in ("storage", "groups", "agent")}
+    inode = None
+    with open("/proc/net/tcp") as f:
+        for x in (y.split() for y in f.readlines()[1:]):
+            if int(x[1].split(":")[1], 16) == pair.port and x[3] == "0A":
+                inode = x[9]
+    assert inode and all(f"socket:[{inode}]" not in v for v in listeners.values()), "has the clients' listener"
+    # A violation: seen as the signal that ended the process, counted, and the process is replaced.
+    victim = pair.pids("worker")[0]
+    os.kill(victim, signal.SIGSYS)
+    wait_for("it is replaced", lambda: victim not in pair.pids() and len(pair.pids("worker")) == 2)
+    assert pair.metrics()["moldau_process_violations_total"] == 1
+    assert "a forbidden system call was tried" in pair.log()

@@ -132,3 +132,8 @@ tests_unit_raft_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_raft_tap_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/%D%
 tests_unit_raft_tap_LDADD = src/raft/libraft.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+check_PROGRAMS += tests/unit/priv.tap
+TESTS += tests/unit/priv.tap
+tests_unit_priv_tap_SOURCES = %D%/test_priv.c
+tests_unit_priv_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+tests_unit_priv_tap_LDADD = $(OS_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
