@@ -314,7 +314,7 @@ void topic_create(int port, const char *name, int parts, const char *durability,
 	if (n < (ssize_t)at + 2 || be16_get(p + at) != 0)
 		die("topic %s could not be created: error %d", name, n < (ssize_t)at + 2 ? -1 : be16_get(p + at));
 	for (int i = 0; topic_answering(port, name, parts) < parts; i++) {
-		if (i == 3000)
+		if (i == 18000)
 			die("the partitions of topic %s do not answer", name);
 		usleep(10000);
 	}
