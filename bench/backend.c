@@ -306,7 +306,8 @@ static void run(const char *base, enum way way, size_t bytes, double seconds, js
 	close(g.journal);
 	mem_free(g.mem);
 	double gb = (double)g.acks * (double)bytes / 1e9;
-	json_array_append_new(list, json_pack("{ss sI sf sf sf sf sf sf sf}", "way", names[way], "bytes", (json_int_t)bytes,
+	json_array_append_new(list, json_pack("{ss sI sf sf sf sf sf sf sf}", "way", names[way], "bytes",
+		(json_int_t)bytes,
 		"acks_per_s", (double)g.acks / seconds, "cpu_s_per_gb", cpu / gb, "stall_p50_us", hist_us(&g.stall, .5),
 		"stall_p99_us", hist_us(&g.stall, .99), "stall_max_us", hist_us(&g.stall, 1),
 		"ack_p50_us", hist_us(&g.ack, .5), "ack_p99_us", hist_us(&g.ack, .99)));
