@@ -96,6 +96,16 @@ static void outdate(struct log_files *f, uint32_t i)
 		drop(f, i);
 }
 
+static void grow(struct log_files *f, uint32_t more)
+{
+	f->v = mem_resize(f->v, (f->cap + more) * sizeof *f->v);
+	for (uint32_t i = f->cap; i < f->cap + more; i++) {
+		f->v[i] = (struct entry){ .hash_next = f->free };
+		f->free = i;
+	}
+	f->cap += more;
+}
+
 static void make_room(struct log_files *f)
 {
 	uint32_t next;
@@ -107,15 +117,8 @@ static void make_room(struct log_files *f)
 			drop(f, i);
 		}
 	}
-	if (f->free != NIL)
-		return;
-	uint32_t more = f->cap ? f->cap : 64;
-	f->v = mem_resize(f->v, (f->cap + more) * sizeof *f->v);
-	for (uint32_t i = f->cap; i < f->cap + more; i++) {
-		f->v[i] = (struct entry){ .hash_next = f->free };
-		f->free = i;
-	}
-	f->cap += more;
+	if (f->free == NIL)		/* all are pinned */
+		grow(f, f->cap);
 }
 
 struct log_files *log_files_new(struct disk *d, uint32_t open_max)
@@ -127,6 +130,7 @@ struct log_files *log_files_new(struct disk *d, uint32_t open_max)
 	f->oldest = f->newest = f->free = NIL;
 	for (uint32_t i = 0; i < HEADS; i++)
 		f->head[i] = NIL;
+	grow(f, open_max);	/* at once: appends allocate nothing (T4) */
 	return f;
 }
 

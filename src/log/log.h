@@ -119,10 +119,10 @@ struct log_epoch {
 	int32_t epoch;
 	int64_t start;
 };
-/* leader-epoch-checkpoint; E_NOENT none, E_BAD not readable. *ret_n <= max: the newest ones when
- * there are more. v is ascending. */
-int log_epochs_read(struct disk *d, const char *folder, struct log_epoch *v, uint32_t max,
-		    uint32_t *ret_n) MUST_CHECK;
+#define LOG_EPOCHS_MAX 65536u
+/* leader-epoch-checkpoint, ascending, the newest LOG_EPOCHS_MAX; E_NOENT none, E_BAD not readable.
+ * *ret_v is mem_alloc'd, NULL when empty. */
+int log_epochs_read(struct disk *d, const char *folder, struct log_epoch **ret_v, uint32_t *ret_n) MUST_CHECK;
 int log_epochs_write(struct disk *d, const char *folder, const struct log_epoch *v, uint32_t n,
 		     bool sync) MUST_CHECK;
 
@@ -238,6 +238,8 @@ int log_txn_put(const struct log_replica *r, uint64_t base, uint32_t n,
 /* Entry n; E_RANGE: behind the end. */
 int log_txn_get(const struct log_replica *r, uint64_t base, uint32_t n,
 		struct log_aborted *ret) MUST_CHECK;
+/* Takes away what stands behind the first n entries: markers of commits that never were. */
+int log_txn_cut(const struct log_replica *r, uint64_t base, uint32_t n) MUST_CHECK;
 uint32_t log_txn_count(const struct log_replica *r, uint64_t base);
 
 /* ---- checkpoint of a log directory (ckpt.c) --------------------------------------------------- */

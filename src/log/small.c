@@ -266,34 +266,39 @@ static int pairs_write(struct disk *d, const char *folder, const char *name, str
 
 struct epochs {
 	struct log_epoch *v;
-	uint32_t n, max;
-	int64_t last;
+	uint32_t n, cap;
 };
 
 static bool on_epoch(void *ctx, int64_t epoch, int64_t start)
 {
 	struct epochs *e = ctx;
 
-	if (epoch <= e->last || epoch > INT32_MAX || start < 0)
+	if (epoch < 0 || epoch > INT32_MAX || start < 0 || (e->n > 0 && epoch <= e->v[e->n - 1].epoch))
 		return false;
-	if (e->n == e->max) {		/* keep the newest */
-		memmove(e->v, e->v + 1, (e->max - 1) * sizeof *e->v);
+	if (e->n == LOG_EPOCHS_MAX) {		/* keep the newest */
+		memmove(e->v, e->v + 1, (LOG_EPOCHS_MAX - 1) * sizeof *e->v);
 		e->n--;
 	}
+	if (e->n == e->cap) {
+		e->cap = e->cap ? e->cap * 2 : 16;
+		e->v = mem_resize(e->v, e->cap * sizeof *e->v);
+	}
 	e->v[e->n++] = (struct log_epoch){ (int32_t)epoch, start };
-	e->last = epoch;
 	return true;
 }
 
-int log_epochs_read(struct disk *d, const char *folder, struct log_epoch *v, uint32_t max,
-		    uint32_t *ret_n)
+int log_epochs_read(struct disk *d, const char *folder, struct log_epoch **ret_v, uint32_t *ret_n)
 {
-	struct epochs e = { .v = v, .max = max, .last = -1 };
+	struct epochs e = { .v = NULL };
 	int err = pairs_read(d, folder, "leader-epoch-checkpoint", on_epoch, &e);
 
-	if (!err)
-		*ret_n = e.n;
-	return err;
+	if (err) {
+		mem_free(e.v);
+		return err;
+	}
+	*ret_v = e.v;
+	*ret_n = e.n;
+	return OK;
 }
 
 int log_epochs_write(struct disk *d, const char *folder, const struct log_epoch *v, uint32_t n,

@@ -58,3 +58,19 @@ uint32_t log_txn_count(const struct log_replica *r, uint64_t base)
 	log_files_put(r->files, handle);
 	return (uint32_t)(bytes / LOG_TXN_ENTRY);
 }
+
+int log_txn_cut(const struct log_replica *r, uint64_t base, uint32_t n)
+{
+	struct disk *d = log_files_disk(r->files);
+	uint64_t bytes, want = (uint64_t)n * LOG_TXN_ENTRY;
+	uint32_t handle;
+	int file, err = log_files_get(r, base, LOG_TXN, 0, &file, &handle);
+
+	if (err)
+		return err == E_NOENT ? OK : err;
+	err = d->calls->size(d, file, &bytes);
+	if (!err && bytes > want)
+		err = d->calls->truncate(d, file, want);
+	log_files_put(r->files, handle);
+	return err;
+}

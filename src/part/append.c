@@ -6,6 +6,7 @@
  */
 #include "base/assert.h"
 #include "base/be.h"
+#include "base/mem.h"
 #include "part/table.h"
 
 #define WRITE_BYTES (1u << 20)		/* of one pwritev: io/disk.h */
@@ -149,6 +150,9 @@ static int apply_producer(struct turn *u, struct part_batch *b, struct part_pend
 
 /* ---- one batch into the commit being built ---------------------------------------------------- */
 
+/* An entry is made for the first batch of a commit only: it follows from what is committed, so that
+ * whoever writes it again after a death writes the same bytes, and a power loss cannot mix two
+ * versions of it (L6). */
 static int index_batch(struct turn *u, uint64_t bytes)
 {
 	struct part_pub *pub = &u->pub;
@@ -162,7 +166,7 @@ static int index_batch(struct turn *u, uint64_t bytes)
 		interval = wide < INDEX_INTERVAL_MIN ? INDEX_INTERVAL_MIN :
 			   wide > INDEX_INTERVAL_MAX ? INDEX_INTERVAL_MAX : (uint32_t)wide;
 	}
-	if (pos == 0 || pos - last < interval)
+	if (pos == 0 || pos - last < interval || (u->pieces > 0 && !mutant(INDEX_UNCOMMITTED)))
 		return OK;
 	struct log_index_entry e = { .rel = (uint32_t)(pub->w[W_END] - pub->w[W_SEG]),
 		.pos = (uint32_t)pos, .max_ts = (int64_t)pub->w[W_SEG_MAX_TS],
@@ -302,6 +306,8 @@ static int write_commit(struct turn *u)
 	CRASH_POINT(after_write);
 	err = put_producers(u);
 	CRASH_POINT(after_producers);
+	if (mutant(WATERMARK_BEFORE_COMMIT))
+		(void)part_advance(t, u->r, &u->pub);
 	part_commit(u->r, &u->pub);
 	if (mutant(COMMIT_BEFORE_WRITE))
 		err = write_pieces(u, file);
@@ -419,11 +425,13 @@ int part_append(struct part_table *t, uint32_t slot, const struct uuid *topic_id
 		return E_NOENT;
 	for (int i = 0; i < n; i++)
 		ids += v[i].producer_id >= 0;
-	part_stock(t, ids, &ret->wake_mask);
+	part_stock(t, ids);
 	err = part_hold(t, slot, r, &held, &u.old, &ret->wake_mask);
 	if (err)
 		return err;
 	CRASH_POINT(locked);
+	if (mutant(APPEND_ALLOCATES))
+		mem_free(mem_alloc(1));
 	err = E_NOENT;
 	if (!part_is(r, topic_id))
 		goto out;

@@ -59,7 +59,7 @@ int part_set_log_start(struct part_table *t, uint32_t slot, int64_t offset, uint
 	if (offset < 0 || (uint64_t)offset > atomic_load(&r->high_watermark)) {
 		err = E_RANGE;
 	} else {
-		if ((uint64_t)offset > atomic_load(&r->log_start))
+		if ((uint64_t)offset > atomic_load(&r->log_start) || mutant(START_GOES_BACK))
 			atomic_store(&r->log_start, (uint64_t)offset);
 		if ((uint64_t)offset > atomic_load(&r->local_log_start))
 			atomic_store(&r->local_log_start, (uint64_t)offset);
@@ -91,8 +91,20 @@ static int write_epochs(struct part_table *t, uint32_t slot, struct part_record 
 	return log_epochs_write(t->disk, p.s, v, n, false);
 }
 
-/* The file first: after a kill in between it is ahead by an epoch that has no record yet, and the
- * next leader's entry replaces it. */
+int part_epochs_rewrite(struct part_table *t, uint32_t slot, struct part_record *r)
+{
+	struct log_epoch *v;
+	uint32_t n;
+	int err = part_epochs(t, slot, r, &v, &n);
+
+	if (!err) {
+		err = write_epochs(t, slot, r, v, n);
+		mem_free(v);
+	}
+	return err == E_BAD ? OK : err;		/* recovery makes it new from the batches */
+}
+
+/* The file first; after a kill in between repair writes it again from what is committed. */
 static int lead(struct part_table *t, uint32_t slot, struct part_record *r, struct part_pub *pub,
 		int32_t epoch)
 {
@@ -110,13 +122,16 @@ static int lead(struct part_table *t, uint32_t slot, struct part_record *r, stru
 		v = mem_resize(v, (n + 1) * sizeof *v);
 	}
 	v[n++] = (struct log_epoch){ epoch, end };
+	atomic_fetch_or(&r->intent, PART_INTENT_EPOCHS);
 	err = write_epochs(t, slot, r, v, n);
 	mem_free(v);
-	if (err)
+	if (err)			/* the file may have been replaced all the same: repair looks */
 		return err;
 	CRASH_POINT(epoch_written);
 	part_epoch_push(r, pub, epoch, end);
 	part_commit(r, pub);
+	STEP_ORDER();
+	atomic_fetch_and(&r->intent, ~PART_INTENT_EPOCHS);
 	return OK;
 }
 
@@ -130,8 +145,10 @@ int part_become_leader(struct part_table *t, uint32_t slot, int32_t epoch)
 
 	must(epoch >= 0);
 	err = part_hold(t, slot, r, &held, &pub, &wake);
-	if (err)
+	if (err) {
+		part_tell(t, slot, wake);
 		return err;
+	}
 	int32_t now = (uint32_t)pub.w[W_EPOCH] == 0 ? -1 : (int32_t)(pub.w[W_EPOCH] >> 32);
 
 	err = epoch < now ? E_FENCED : epoch == now ? OK : lead(t, slot, r, &pub, epoch);
@@ -211,7 +228,8 @@ static int truncate_locked(struct part_table *t, uint32_t slot, struct part_reco
 	while (n > 0 && v[n - 1].start >= (int64_t)pub.w[W_END] && n > 1)
 		n--;
 	part_clear_hints(r);
-	pub.w[W_GENERATION]++;
+	if (!mutant(CUT_KEEPS_GENERATION))
+		pub.w[W_GENERATION]++;
 	if (atomic_load(&r->high_watermark) > pub.w[W_END])
 		atomic_store(&r->high_watermark, pub.w[W_END]);
 	if (atomic_load(&r->last_stable) > pub.w[W_END])

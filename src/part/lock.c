@@ -51,7 +51,7 @@ int part_load(struct part_table *t, struct part_record *r, struct part_pub *ret)
 	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed);
 
 	copy_state(r, c, ret);
-	if ((uint32_t)ret->w[W_CRC] == state_crc(ret, c) && ret->w[W_END] <= INT64_MAX &&
+	if (((uint32_t)ret->w[W_CRC] == state_crc(ret, c) || mutant(LOAD_UNCHECKED)) && ret->w[W_END] <= INT64_MAX &&
 	    ret->w[W_SEG] <= ret->w[W_END] && ret->w[W_POS] <= UINT32_MAX)
 		return OK;
 	part_tally(t, PC_REBUILT, 1);
@@ -62,7 +62,7 @@ int part_load(struct part_table *t, struct part_record *r, struct part_pub *ret)
 
 void part_commit(struct part_record *r, struct part_pub *pub)
 {
-	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed) + 1;
+	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed) + 1 + (mutant(COMMIT_SKIPS) ? 2u : 0u);
 	struct part_state_slot *s = state_of(r, c);
 
 	pub->w[W_CRC] = state_crc(pub, c);
@@ -84,7 +84,7 @@ void part_commit(struct part_record *r, struct part_pub *pub)
 
 uint64_t part_wakes(struct part_record *r, bool visible)
 {
-	return (visible ? atomic_load(&r->wait_hw) : 0) | atomic_load(&r->wait_end);
+	return (visible && !mutant(WAKE_FORGOTTEN) ? atomic_load(&r->wait_hw) : 0) | atomic_load(&r->wait_end);
 }
 
 void part_clear_hints(struct part_record *r)
@@ -125,7 +125,7 @@ bool part_advance(struct part_table *t, struct part_record *r, const struct part
 	    (pub->w[W_TXN_DONE] != PART_NO_OFFSET && pub->w[W_TXN_DONE] >= to)) {
 		uint64_t first = part_first_unstable(t, r, atomic_load(&r->commit), to);
 
-		if (first < stable)
+		if (first < stable && !mutant(STABLE_IGNORES_OPEN))
 			stable = first;
 	}
 	if (stable > atomic_load(&r->last_stable))
@@ -190,18 +190,18 @@ int part_cut_files(struct part_table *t, uint32_t slot, struct part_record *r,
 /* 4.5 of the protocol. Idempotent: a repairer that is killed leaves it to the next one. */
 static void repair(struct part_table *t, uint32_t slot, struct part_record *r, uint64_t *wake)
 {
-	uint64_t intent = atomic_load_explicit(&r->intent, memory_order_relaxed), bytes;
+	uint64_t intent = atomic_load_explicit(&r->intent, memory_order_relaxed), left = 0, bytes;
 	struct part_pub pub;
 	uint32_t handle;
 	int file, err = OK;
 
 	part_tally(t, PC_REPAIRS, 1);
 	CRASH_POINT(repair_start);
-	if (part_load(t, r, &pub))
-		return;			/* OPENING: recovery makes everything new */
 	if (!mutant(REPAIR_KEEPS_VERSIONS))
 		part_producers_repair(t, slot, r);
 	CRASH_POINT(repair_producers);
+	if (part_load(t, r, &pub))
+		return;			/* OPENING: recovery makes everything new */
 	if (intent & PART_INTENT_REBUILD) {
 		part_tally(t, PC_REBUILT, 1);
 		if (part_slot_state(t, slot) == PART_ONLINE)
@@ -211,6 +211,8 @@ static void repair(struct part_table *t, uint32_t slot, struct part_record *r, u
 
 		if (intent & PART_INTENT_FILES)
 			err = part_cut_files(t, slot, r, &pub);
+		if (!err && (intent & PART_INTENT_FILES))
+			err = part_end_reserves(t, slot, r, &pub);
 		lr.gen = atomic_load(&r->seg_gen);
 		if (!err)
 			err = log_files_get(&lr, pub.w[W_SEG], LOG_SEGMENT, 0, &file, &handle);
@@ -222,14 +224,21 @@ static void repair(struct part_table *t, uint32_t slot, struct part_record *r, u
 			}
 			log_files_put(t->files, handle);
 		}
+		if (!err && (intent & PART_INTENT_EPOCHS) && !mutant(EPOCHS_NOT_REPAIRED)) {
+			err = part_epochs_rewrite(t, slot, r);
+			if (err == E_NOSPC) {	/* no reason to go offline: the next repair tries again */
+				left = PART_INTENT_EPOCHS;
+				err = OK;
+			}
+		}
 		CRASH_POINT(repair_cut);
 		if (err)
 			part_fail(r);
-		else
+		else if (!mutant(REPAIR_NO_ADVANCE))
 			part_advance(t, r, &pub);
 	}
 	if (!(intent & PART_INTENT_REBUILD))
-		atomic_store_explicit(&r->intent, 0, memory_order_relaxed);
+		atomic_store_explicit(&r->intent, left, memory_order_relaxed);
 	CRASH_POINT(repair_end);
 	*wake |= part_wakes(r, true);	/* the dead one may have committed without telling */
 }
@@ -281,6 +290,6 @@ void part_unlock(struct part_table *t, struct part_record *r, struct lock_held *
 {
 	CRASH_POINT(before_release);
 	t->lock->release(t->lock, &r->lock, h);
-	if (atomic_load(&r->busy) != 0)
+	if (atomic_load(&r->busy) != 0 && !mutant(BUSY_FORGOTTEN))
 		*wake |= atomic_exchange(&r->busy, 0);
 }

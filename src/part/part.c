@@ -365,7 +365,7 @@ void part_slot_delete(struct part_table *t, uint32_t slot)
 
 	must(r != NULL);
 	if (part_slot_state(t, slot) != PART_FREE)
-		part_set_life(r, PART_DELETING);
+		part_set_life(r, mutant(DELETE_FREES) ? PART_FREE : PART_DELETING);
 }
 
 uint32_t part_slots_end(struct part_table *t)

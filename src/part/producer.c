@@ -153,7 +153,7 @@ void part_stock_free(struct part_table *t, uint32_t n)
 		search(t, n);
 }
 
-void part_stock(struct part_table *t, uint32_t n, uint64_t *wake)
+void part_stock(struct part_table *t, uint32_t n)
 {
 	part_stock_free(t, n);
 	/* The slab is full: somebody's oldest idle producer goes, wherever it is. One lock at a
@@ -162,17 +162,17 @@ void part_stock(struct part_table *t, uint32_t n, uint64_t *wake)
 		uint32_t end = part_slots_end(t), slot;
 		struct part_record *r;
 		struct lock_held *held;
-		uint64_t ignored = 0;
+		uint64_t wake = 0;
 
 		if (end == 0)
 			return;
 		slot = t->evict_cursor++ % end;
 		r = part_record(t, slot);
-		if (!part_online(r) || part_lock(t, slot, r, &held, &ignored))
+		if (!part_online(r) || part_lock(t, slot, r, &held, &wake))
 			continue;
 		(void)part_producer_evict(t, slot, r);
-		part_unlock(t, r, held, &ignored);
-		*wake |= ignored;
+		part_unlock(t, r, held, &wake);
+		part_tell(t, slot, wake);	/* of that partition, not of the one that is short */
 	}
 }
 
@@ -195,7 +195,7 @@ void part_stock_reclaim(struct part_table *t)
 static void set_intent(struct part_record *r, uint32_t link)
 {
 	uint64_t flags = atomic_load_explicit(&r->intent, memory_order_relaxed) &
-			 (PART_INTENT_FILES | PART_INTENT_REBUILD);
+			 PART_INTENT_FLAGS;
 
 	atomic_store_explicit(&r->intent, flags | link, memory_order_relaxed);
 	STEP_ORDER();
@@ -208,7 +208,8 @@ uint32_t part_producer_link(struct part_table *t, uint32_t slot, struct part_rec
 	uint32_t idx = t->stock[--t->stock_n];
 	struct part_producer *p = part_producer_at(t, idx);
 
-	set_intent(r, idx + 1);
+	if (!mutant(LINK_WITHOUT_INTENT))
+		set_intent(r, idx + 1);
 	CRASH_POINT(link_intent);
 	p->id = id;
 	p->v[0].tag = p->v[1].tag = PART_TAG_NEVER;

@@ -423,8 +423,8 @@ static int64_t newest(struct place *p)
 	return INT64_MAX;
 }
 
-/* In the segment entered. E_RANGE: no batch of it is that young. */
-static int find_time_in(struct place *p, int64_t ts, uint64_t limit, struct part_range *ret)
+/* In the segment entered, from the batch that holds offset `from` on. E_RANGE: no batch of it is that young. */
+static int find_time_in(struct place *p, int64_t ts, uint64_t from, uint64_t limit, struct part_range *ret)
 {
 	struct log_index_entry e;
 	struct log_walk w;
@@ -436,7 +436,8 @@ static int find_time_in(struct place *p, int64_t ts, uint64_t limit, struct part
 	log_index_find_time(&p->lr, p->base, p->index_n, ts, &e);
 	uint64_t pos = e.pos < p->bytes ? e.pos : 0;
 	log_walk_init(&w, p->t->disk, p->file, p->bytes, true);
-	for (; !(err = log_walk_head(&w, pos, &h)) && h.max_timestamp < ts; pos += h.bytes)
+	for (; !(err = log_walk_head(&w, pos, &h)) &&
+	     (h.max_timestamp < ts || (uint64_t)h.last_offset < from); pos += h.bytes)
 		if ((uint64_t)h.last_offset >= limit)
 			return E_RANGE;
 	if (err == E_AGAIN)
@@ -463,7 +464,7 @@ static int find_time_once(struct place *p, int64_t ts, uint64_t from, uint64_t l
 			err = enter(p, base, next);
 		if (err)
 			return err;
-		err = find_time_in(p, ts, limit, ret);
+		err = find_time_in(p, ts, from, limit, ret);
 		if (err != E_RANGE) {
 			if (err && err != E_AGAIN)
 				leave(p);

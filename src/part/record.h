@@ -67,8 +67,10 @@ struct part_pub {
 	uint64_t w[W_N];
 };
 
+#define PART_INTENT_EPOCHS (UINT64_C(1) << 61)	/* the epoch file is being written */
 #define PART_INTENT_FILES (UINT64_C(1) << 62)	/* files are being made or removed */
 #define PART_INTENT_REBUILD (UINT64_C(1) << 63)	/* truncation: only recovery can finish it */
+#define PART_INTENT_FLAGS (PART_INTENT_EPOCHS | PART_INTENT_FILES | PART_INTENT_REBUILD)
 
 struct part_replica {			/* for replication: another replica's progress */
 	_Atomic int32_t id;		/* -1: none */
@@ -129,7 +131,8 @@ struct part_record {
 	/* Lock owner: head of the list of producer slots (index + 1; 0: none) and its length. */
 	uint32_t producers;
 	uint32_t producers_n;
-	/* Storage process alone: how far blocks are reserved, and for which segment. */
+	/* Low half of the segment's base << 32 | position up to which blocks may be reserved behind its
+	 * end; 0: none. Stored by the storage process before it reserves; to 0 by lock owners. */
 	_Atomic uint64_t reserved;
 	_Atomic uint64_t reserved_pos;	/* W_POS at its last look */
 

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 
 #define REBUILD_INTERVAL 65536u		/* bytes between index entries that are made new */
-#define EPOCHS_MAX 65536u
 #define REAP_FILES 8			/* unlinked per call of part_slot_reap() */
 
 struct numbers {			/* of files, ascending */
@@ -43,11 +42,11 @@ struct recovery {
 	/* of the segment that is being walked: */
 	uint64_t base, first_pos;
 	uint32_t index_n, index_pos, aborted;
+	bool index_changed;
 	int64_t first_ts, max_ts;
 	uint64_t max_at;
 	int64_t log_max_ts;
 	uint64_t end, pos;		/* result: log end, bytes of the last segment */
-	uint64_t cut_bytes;
 	int err;			/* of a callback */
 };
 
@@ -162,8 +161,14 @@ static int list_files(struct recovery *k)
 
 static void note_epoch(struct recovery *k, int32_t epoch, int64_t start)
 {
+	/* An entry of the file that was written and never led: the batch tells that it was not so. */
+	while (k->epochs > 0 && epoch >= 0 && k->epoch[k->epochs - 1].epoch > epoch &&
+	       k->epoch[k->epochs - 1].start <= start) {
+		k->epochs--;
+		k->epochs_changed = true;
+	}
 	if (epoch < 0 || (k->epochs > 0 && k->epoch[k->epochs - 1].epoch >= epoch) ||
-	    k->epochs == EPOCHS_MAX)
+	    k->epochs == LOG_EPOCHS_MAX)
 		return;
 	k->epoch = mem_resize(k->epoch, (k->epochs + 1) * sizeof *k->epoch);
 	k->epoch[k->epochs++] = (struct log_epoch){ epoch, start };
@@ -205,6 +210,7 @@ static void on_batch(void *ctx, const struct log_head *h, uint64_t pos, const ui
 			.ts_rel = (uint32_t)(k->max_at - k->base) };
 		int err = log_index_put(&k->lr, k->base, k->index_n++, &e);
 
+		k->index_changed = true;
 		k->index_pos = (uint32_t)pos;
 		k->err = k->err ? k->err : err;
 	}
@@ -232,6 +238,7 @@ static uint64_t walk_from(struct recovery *k, int file, uint64_t bytes)
 	if ((uint64_t)k->replay_from < need)
 		need = (uint64_t)k->replay_from;
 	k->index_n = k->index_pos = 0;
+	k->index_changed = false;
 	k->first_ts = k->max_ts = -1;
 	k->max_at = k->base;
 	k->first_pos = 0;
@@ -273,10 +280,10 @@ static int trim_side_files(struct recovery *k)
 		if (err)
 			return err;
 		err = k->t->disk->calls->size(k->t->disk, file, &have);
-		/* Synced, or a power loss brings back entries of batches that are no more. */
-		if (!err && have > v[i].bytes)
+		if (!err && have > v[i].bytes && !mutant(INDEX_NOT_CUT))
 			err = k->t->disk->calls->truncate(k->t->disk, file, v[i].bytes);
-		if (!err && have > v[i].bytes && !k->clean)
+		/* Synced, or a power loss brings back entries of batches that are no more. L6 */
+		if (!err && (have > v[i].bytes || (i == 0 && k->index_changed)) && !mutant(INDEX_NOT_SYNCED))
 			err = k->t->disk->calls->sync(k->t->disk, file);
 		log_files_put(k->t->files, handle);
 		if (err)
@@ -285,15 +292,25 @@ static int trim_side_files(struct recovery *k)
 	return OK;
 }
 
-/* Markers in front of the replay are in the aborted index already. */
+/* Markers in front of the replay are in the aborted index already, and on the platter (L4). What is
+ * behind them may be torn, or zeros. */
 static void count_aborted(struct recovery *k)
 {
 	uint32_t n = log_txn_count(&k->lr, k->base);
+	int64_t last = (int64_t)k->base - 1;
 	struct log_aborted a;
 
-	for (k->aborted = 0; k->aborted < n; k->aborted++)
-		if (log_txn_get(&k->lr, k->base, k->aborted, &a) || a.last_offset >= k->replay_from)
+	for (k->aborted = 0; k->aborted < n; k->aborted++, last = a.last_offset)
+		if (log_txn_get(&k->lr, k->base, k->aborted, &a) || a.last_offset >= k->replay_from ||
+		    a.last_offset <= last || a.first_offset >= a.last_offset)
 			break;
+}
+
+/* Only such a segment may have holes: compaction works on what is durable. Elsewhere a hole is what a
+ * power loss made. L1, L5 */
+static bool below_recovery_point(const struct recovery *k, uint64_t next_base)
+{
+	return next_base <= k->recovery_point || mutant(HOLES_ALLOWED);
 }
 
 /* Walks [first_pos, bytes): headers alone up to the recovery point, then with CRC. */
@@ -302,7 +319,7 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uin
 	struct log_scan s = { .disk = k->t->disk, .file = file, .pos = k->first_pos, .end = bytes,
 		.next_offset = (int64_t)next, .segment_base = k->base,
 		.buf = part_scan_buffer(k->t), .on_batch = on_batch, .ctx = k,
-		.dense = next_base == UINT64_MAX, .offset_end = next_base };
+		.dense = !below_recovery_point(k, next_base), .offset_end = next_base };
 	int err = OK;
 
 	part_tally(k->t, PC_SCANNED_FILES, 1);
@@ -329,7 +346,7 @@ static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uin
 			return k->end == next_base ? k->err : E_IO;
 		}
 		s.end = bytes;
-		s.skip_crc = false;
+		s.skip_crc = mutant(RECOVERY_SKIPS_CRC);
 	}
 	if (!err)
 		err = log_scan(&s);
@@ -367,17 +384,18 @@ static int recover_segment(struct recovery *k, uint32_t i, bool *ret_stop)
 	err = walk(k, file, bytes, next, next_base);
 	if (err)
 		goto out;
-	if (k->pos < bytes) {
-		k->cut_bytes += bytes - k->pos;
-		err = k->t->disk->calls->truncate(k->t->disk, file, k->pos);
+	*ret_stop = k->end != next_base && (k->pos < bytes || !below_recovery_point(k, next_base));
+	if (k->pos < bytes)
 		part_tally(k->t, PC_TORN, 1);
-		*ret_stop = last || k->end != next_base;
-	}
+	/* The active one also when nothing is to be cut: blocks may be reserved behind its end. */
+	if (k->pos < bytes || *ret_stop || last)
+		err = k->t->disk->calls->truncate(k->t->disk, file, k->pos);
 	if (!err && !last && !*ret_stop) {	/* the closing entry */
 		e = (struct log_index_entry){ .rel = (uint32_t)(k->end - k->base),
 			.pos = (uint32_t)k->pos, .max_ts = k->max_ts,
 			.ts_rel = (uint32_t)(k->max_at - k->base) };
 		err = log_index_put(&k->lr, k->base, k->index_n++, &e);
+		k->index_changed = true;
 	}
 	if (!err)
 		err = trim_side_files(k);
@@ -396,8 +414,7 @@ static int load_epochs(struct recovery *k)
 {
 	int err;
 
-	k->epoch = mem_alloc(EPOCHS_MAX * sizeof *k->epoch);
-	err = log_epochs_read(k->t->disk, k->folder.s, k->epoch, EPOCHS_MAX, &k->epochs);
+	err = log_epochs_read(k->t->disk, k->folder.s, &k->epoch, &k->epochs);
 	if (err == E_NOENT || err == E_BAD) {
 		k->walk_all = !k->made && k->segment.n > 0;
 		k->epochs = 0;
@@ -559,6 +576,8 @@ static void publish(struct recovery *k, struct part_pub *pub, bool fresh)
 	struct part_record *r = k->r;
 	uint64_t start = k->segment.v[0];
 
+	if (mutant(ONLINE_EARLY))
+		part_set_life(r, PART_ONLINE);
 	publish_producers(k);
 	pub->w[W_END] = k->end;
 	pub->w[W_POS] = k->pos;
@@ -604,7 +623,9 @@ static void publish(struct recovery *k, struct part_pub *pub, bool fresh)
 
 int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record *r, bool clean)
 {
-	struct recovery k = { .t = t, .slot = slot, .r = r, .clean = clean };
+	/* The clean mark speaks of the files as this broker found them, not of what was appended since. */
+	bool found = atomic_load(&r->commit) == 0 || mutant(CLEAN_FOR_EVER);
+	struct recovery k = { .t = t, .slot = slot, .r = r, .clean = clean && found };
 	struct part_pub pub = { .w = { 0 } }, was;
 	bool cut = (atomic_load(&r->intent) & PART_INTENT_REBUILD) != 0;
 	uint64_t limit = UINT64_MAX, id[2] = { atomic_load(&r->topic_id[0]), atomic_load(&r->topic_id[1]) };
@@ -630,6 +651,13 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 		}
 	} else {
 		cut = false;
+		/* A damaged record may not tell its generation. Each one of this table was made by a
+		 * commit, which counts on; so this one is larger than all there were (T14). */
+		uint64_t c, base = k.generation + atomic_load(&r->commit);
+
+		part_peek(r, &was, &c);
+		k.generation = was.w[W_GENERATION] >= base && was.w[W_GENERATION] < UINT64_C(1) << 48 && c > 0 ?
+			       was.w[W_GENERATION] + 1 : base;
 	}
 	if (!err)
 		err = open_folder(&k);
@@ -678,7 +706,7 @@ int part_slot_recover(struct part_table *t, uint32_t slot, bool trusted_clean)
 		part_fail(r);
 	part_tally(t, PC_RECOVERED, err == OK);
 	part_unlock(t, r, held, &wake);
-	part_tell(t, slot, wake);
+	part_tell(t, slot, wake | part_wakes(r, true));
 	return err;
 }
 
@@ -746,8 +774,9 @@ int part_slot_reap(struct part_table *t, uint32_t slot)
 	atomic_fetch_add(&r->seg_gen, 1);
 	log_files_stale(t->files, slot, atomic_load(&r->seg_gen));
 	part_producers_drop_all(t, slot, r);
+	atomic_store(&r->intent, 0);	/* the next replica of this slot has nothing to finish */
 	part_unlock(t, r, held, &wake);
-	part_tell(t, slot, wake);
+	part_tell(t, slot, wake | part_wakes(r, true));
 	err = reap_folder(t, r, slot);
 	if (!err)
 		part_set_life(r, PART_FREE);

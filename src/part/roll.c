@@ -49,6 +49,41 @@ static int make_files(struct part_table *t, uint32_t slot, struct part_record *r
 	return err == E_NOENT ? OK : err;
 }
 
+int part_end_reserve(struct part_table *t, struct part_record *r, const struct log_replica *lr, uint64_t seg,
+		     bool surely)
+{
+	uint64_t told = atomic_load(&r->reserved), bytes;
+	bool mine = told != 0 && (uint32_t)(told >> 32) == (uint32_t)seg;
+	uint32_t handle;
+	int file, err;
+
+	if (!mine && !surely)
+		return OK;
+	err = log_files_get(lr, seg, LOG_SEGMENT, 0, &file, &handle);
+	if (err)
+		return err;
+	err = t->disk->calls->size(t->disk, file, &bytes);
+	if (!err)
+		err = t->disk->calls->truncate(t->disk, file, bytes);
+	log_files_put(t->files, handle);
+	if (!err && mine)	/* unless more was told meanwhile, of the next segment */
+		atomic_compare_exchange_strong(&r->reserved, &told, 0);
+	return err;
+}
+
+int part_end_reserves(struct part_table *t, uint32_t slot, struct part_record *r, const struct part_pub *pub)
+{
+	struct log_replica lr = part_files(t, slot, r);
+	const uint64_t *v;
+	uint32_t n = 0;
+	int err = atomic_load(&r->reserved) == 0 ? OK : log_segments(&lr, &v, &n);
+
+	for (uint32_t i = n; !err && atomic_load(&r->reserved) != 0 && i-- > 0;)
+		if (v[i] <= pub->w[W_SEG])
+			err = part_end_reserve(t, r, &lr, v[i], false);
+	return err;
+}
+
 int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct part_pub *pub,
 	      int64_t now_ms)
 {
@@ -62,13 +97,17 @@ int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct
 
 	/* The closing entry: largest timestamp of the whole segment. A hint; its loss costs time. */
 	err = log_index_put(&lr, seg, (uint32_t)(pub->w[W_INDEX] >> 32), &last);
+	/* Of a closed segment all entries count: those of a marker that was never committed go. */
+	if (!err && !mutant(ABORTED_NOT_CUT))
+		err = log_txn_cut(&lr, seg, (uint32_t)pub->w[W_ABORTED]);
 	if (err)
 		return err;
 	atomic_store_explicit(&r->intent, intent | PART_INTENT_FILES, memory_order_relaxed);
 	STEP_ORDER();
 	CRASH_POINT(roll_intent);
 	/* Bumped first: what is opened or listed from now on is opened under the new number. */
-	atomic_fetch_add(&r->seg_gen, 1);
+	if (!mutant(ROLL_KEEPS_GENERATION))
+		atomic_fetch_add(&r->seg_gen, 1);
 	err = make_files(t, slot, r, pub->w[W_END]);
 	CRASH_POINT(roll_files);
 	if (err) {
@@ -84,8 +123,15 @@ int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct
 	next.w[W_INDEX] = 0;
 	next.w[W_ABORTED] = 0;
 	next.w[W_SEG_MADE] = (uint64_t)now_ms;
-	part_clear_hints(r);
+	if (!mutant(HINTS_NOT_CLEARED))
+		part_clear_hints(r);
 	part_commit(r, &next);
+	CRASH_POINT(roll_committed);
+	lr = part_files(t, slot, r);
+	/* After the commit: who reserves looks again after it, and undoes it for a closed segment. A
+	 * hint: its failure costs room. */
+	if (!mutant(ROLL_KEEPS_RESERVE))
+		part_end_reserve(t, r, &lr, seg, false);
 	STEP_ORDER();
 	atomic_store(&r->intent, intent);
 	CRASH_POINT(roll_done);
@@ -126,8 +172,6 @@ static uint32_t ring(struct part_record *r, struct part_pub *pub, struct log_epo
 	return k;
 }
 
-#define EPOCHS_MAX 65536u	/* read from the file; the newest count */
-
 int part_epochs(struct part_table *t, uint32_t slot, struct part_record *r,
 		struct log_epoch **ret_v, uint32_t *ret_n)
 {
@@ -145,12 +189,11 @@ int part_epochs(struct part_table *t, uint32_t slot, struct part_record *r,
 	struct log_path p;
 
 	log_path_folder(&p, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
-	v = mem_alloc((EPOCHS_MAX + PART_EPOCHS) * sizeof *v);
-	int err = log_epochs_read(t->disk, p.s, v, EPOCHS_MAX, &n);
-	if (err && err != E_NOENT) {
-		mem_free(v);
+	v = NULL;
+	int err = log_epochs_read(t->disk, p.s, &v, &n);
+	if (err && err != E_NOENT)
 		return err;
-	}
+	v = mem_resize(v, (n + PART_EPOCHS) * sizeof *v);
 	while (n > 0 && v[n - 1].epoch >= near[0].epoch)	/* the ring is newer than the file */
 		n--;
 	memcpy(v + n, near, k * sizeof *v);

@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "part/table.h"
 
-#define RESERVE_MIN (256u << 10)	/* growth between two looks that is worth a reserve */
+/* Growth between two looks that is worth a reserve; the simulator writes little. */
+#define RESERVE_MIN (CRASH_POINTS ? 64u : 256u << 10)
 #define RESERVE_MAX (64u << 20)		/* ahead of the end at most */
 #define SNAPSHOT_BYTES (64u << 20)	/* of log between two producer snapshots */
 #define EXPIRE_MAX 256u			/* producers expired under one lock */
@@ -37,17 +38,24 @@ int part_sync_begin(struct part_table *t, uint32_t slot, struct part_sync *ret)
 	if (!r || !part_online(r))
 		return E_NOENT;
 	from = atomic_load(&r->synced_base);
-	lr = part_files(t, slot, r);
 	synced = atomic_load(&r->synced);
+	/* The state first, then the list of files: one that a roll makes in between is too much, but none
+	 * that the state counts is missing. */
+	if (mutant(FILES_BEFORE_STATE))
+		lr = part_files(t, slot, r);
+	CRASH_POINT(sync_looks);
 	part_peek(r, &pub, &c);
+	if (!mutant(FILES_BEFORE_STATE))
+		lr = part_files(t, slot, r);
 	ret->gen = pub.w[W_GENERATION];
 	ret->end = (int64_t)pub.w[W_END];
 	/* Whoever synced may have died before he moved the high watermark; nobody else takes the lock
 	 * of a partition at rest. */
-	ret->due = synced < pub.w[W_END] || atomic_load(&r->high_watermark) < pub.w[W_END];
+	ret->due = synced < pub.w[W_END] ||
+		   (atomic_load(&r->high_watermark) < pub.w[W_END] && !mutant(SYNC_NOT_TOLD));
 	if (synced >= pub.w[W_END])
 		return OK;
-	ret->dir = pub.w[W_SEG] > from;
+	ret->dir = pub.w[W_SEG] > from && !mutant(FOLDER_NOT_SYNCED);
 	if (pub.w[W_SEG] <= from || synced >= pub.w[W_SEG]) {
 		err = sync_file(t, &lr, pub.w[W_SEG], ret);
 	} else {
@@ -215,6 +223,7 @@ static int drop(struct retention *k, uint32_t n)
 		atomic_store(&r->log_start, to);
 	if (to > atomic_load(&r->local_log_start))
 		atomic_store(&r->local_log_start, to);
+	atomic_fetch_or(&r->intent, PART_INTENT_FILES);	/* killed: repair makes the next file generation (T8) */
 	CRASH_POINT(retain_start_moved);
 	for (uint32_t i = 0; i < n && !err; i++)
 		for (int kind = 0; kind < LOG_KIND_N && !err; kind++) {
@@ -230,6 +239,7 @@ static int drop(struct retention *k, uint32_t n)
 			CRASH_POINT(retain_renamed);
 		}
 	atomic_fetch_add(&r->seg_gen, 1);
+	atomic_fetch_and(&r->intent, ~PART_INTENT_FILES);
 	return err;
 }
 
@@ -322,31 +332,34 @@ int part_retain(struct part_table *t, uint32_t slot, const struct part_conf *con
 
 /* ---- reserve ---------------------------------------------------------------------------------- */
 
-/* Cutting the file to the length it has frees what is reserved behind it; under the lock, or an
- * append in between would be cut too. */
-static int give_back(struct part_table *t, uint32_t slot, struct part_record *r, int file, uint64_t pos)
+/* Cutting a file to the length it has frees what is reserved behind. Under the lock, or an append in
+ * between would be cut too. told: of whatever segment is told; else of seg. */
+static int trim(struct part_table *t, uint32_t slot, struct part_record *r, uint64_t seg, bool told)
 {
+	struct log_replica lr;
 	struct lock_held *held;
 	struct part_pub pub;
 	uint64_t wake = 0;
-	int err = part_lock(t, slot, r, &held, &wake);
+	int err = part_hold(t, slot, r, &held, &pub, &wake);
 
-	if (err)
-		return err;
-	if (part_online(r) && !part_load(t, r, &pub) && pub.w[W_POS] == pos)
-		err = t->disk->calls->truncate(t->disk, file, pos);
-	atomic_store(&r->reserved, 0);
-	part_unlock(t, r, held, &wake);
+	if (!err) {
+		lr = part_files(t, slot, r);
+		err = told ? part_end_reserves(t, slot, r, &pub) : part_end_reserve(t, r, &lr, seg, true);
+		part_unlock(t, r, held, &wake);
+	}
 	part_tell(t, slot, wake);
-	return err;
+	return err == E_NOENT ? OK : err;
 }
 
+/* The reserve itself is made without the lock, since it may wait for the file system's journal. A
+ * process that is killed just there may leave blocks behind a segment that was closed meanwhile,
+ * until that one is deleted. T15 */
 int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *conf)
 {
 	struct part_record *r = part_record(t, slot);
 	struct log_replica lr;
 	struct part_pub pub;
-	uint64_t c, pos, to, grown, have, was;
+	uint64_t c, pos, seg, to, grown, have, was, told;
 	uint32_t handle;
 	int file, err;
 
@@ -355,33 +368,40 @@ int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *co
 	lr = part_files(t, slot, r);
 	part_peek(r, &pub, &c);
 	pos = pub.w[W_POS];
-	have = atomic_load(&r->reserved);
+	seg = pub.w[W_SEG];
+	told = atomic_load(&r->reserved);
+	have = told != 0 && (uint32_t)(told >> 32) == (uint32_t)seg ? (uint32_t)told : 0;
 	was = atomic_load(&r->reserved_pos);
 	atomic_store(&r->reserved_pos, pos);
+	if (was == pos)			/* idle */
+		return have == 0 ? OK : trim(t, slot, r, seg, false);
+	if (told != 0 && have == 0)	/* a roll was cut before it gave back what it had to */
+		return trim(t, slot, r, seg, true);
 	if (was > pos)			/* another segment */
-		was = have = 0;
+		was = 0;
 	grown = pos - was;
 	to = pos + (2 * grown < RESERVE_MAX ? 2 * grown : RESERVE_MAX);
 	if (to > conf->segment_bytes)
 		to = conf->segment_bytes;
-	if (grown == 0 ? have == 0 : grown < RESERVE_MIN || have >= pos + grown || have >= to || to <= pos)
-		return OK;		/* idle and trimmed, slow, or far enough ahead */
-	err = log_files_get(&lr, pub.w[W_SEG], LOG_SEGMENT, 0, &file, &handle);
+	if (grown < RESERVE_MIN || have >= pos + grown || have >= to || to <= pos)
+		return OK;		/* slow, or far enough ahead */
+	err = log_files_get(&lr, seg, LOG_SEGMENT, 0, &file, &handle);
 	if (err)
 		return err == E_NOENT ? OK : err;
-	if (grown > 0) {
-		uint64_t from = have > pos ? have : pos;
+	/* First: a roll gives back what may be there. */
+	told = (uint64_t)(uint32_t)seg << 32 | (uint32_t)to;
+	atomic_store(&r->reserved, told);
+	CRASH_POINT(reserve_told);
+	uint64_t from = have > pos ? have : pos;
 
-		err = t->disk->calls->reserve(t->disk, file, from, to - from);
-		if (!err)
-			atomic_store(&r->reserved, to);
-		if (err == E_NOSPC)
-			err = OK;	/* a hint: the append will tell */
-	} else {
-		err = give_back(t, slot, r, file, pos);
-	}
+	err = t->disk->calls->reserve(t->disk, file, from, to - from);
+	CRASH_POINT(reserve_made);
 	log_files_put(t->files, handle);
-	return err;
+	part_peek(r, &pub, &c);
+	/* Closed, or cut, meanwhile: whoever did it may have looked before the blocks were there. */
+	if ((pub.w[W_SEG] != seg || atomic_load(&r->reserved) != told) && !mutant(RESERVE_OUTLIVES_ROLL))
+		return trim(t, slot, r, seg, false);
+	return err == E_NOSPC ? OK : err;	/* a hint: the append will tell */
 }
 
 /* ---- checkpoint ------------------------------------------------------------------------------- */
@@ -395,8 +415,10 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 	uint32_t at, steps = 0, all = atomic_load(&t->h->producers_grown);
 	int err = part_hold(t, slot, r, &held, ret_pub, &wake);
 
-	if (err)
+	if (err) {
+		part_tell(t, slot, wake);
 		return err;
+	}
 	c = atomic_load(&r->commit);
 	for (at = r->producers; at != 0 && at <= all && steps++ < all;) {
 		struct part_producer *p = part_producer_at(t, at - 1);
@@ -420,8 +442,10 @@ static int name_snapshot(struct part_table *t, uint32_t slot, struct part_record
 	uint64_t wake = 0;
 	int err = part_hold(t, slot, r, &held, &pub, &wake);
 
-	if (err)
+	if (err) {
+		part_tell(t, slot, wake);
 		return err;
+	}
 	err = E_FENCED;
 	if (pub.w[W_GENERATION] == was->w[W_GENERATION] || mutant(SNAPSHOT_OUTLIVES_CUT)) {
 		err = part_snapshot_name(t, folder, (int64_t)was->w[W_END]);
@@ -454,6 +478,51 @@ static void drop_old_snapshots(struct part_table *t, const char *folder, uint64_
 	buf_release(&b);
 }
 
+/* Recovery replays from the snapshot on, so that aborted transactions in front of it must be on the
+ * platter in their index: those since the last snapshot, which was at `before`. L4 */
+static int sync_aborted(struct part_table *t, uint32_t slot, struct part_record *r, const char *folder,
+			uint64_t before)
+{
+	struct log_replica lr = part_files(t, slot, r);
+	const uint64_t *v;
+	uint32_t n, handle;
+	bool any = false;
+	int file, err = log_segments(&lr, &v, &n);
+
+	for (uint32_t i = 0; i < n && !err && !mutant(ABORTED_NOT_SYNCED); i++) {
+		if (i + 1 < n && v[i + 1] <= before)
+			continue;
+		err = log_files_get(&lr, v[i], LOG_TXN, 0, &file, &handle);
+		if (err == E_NOENT) {
+			err = OK;
+			continue;
+		}
+		if (err)
+			break;
+		err = t->disk->calls->sync(t->disk, file);
+		log_files_put(t->files, handle);
+		any = true;
+	}
+	return err || !any ? err : t->disk->calls->sync_dir(t->disk, folder);
+}
+
+/* The same holds of leader epochs that began in front of the snapshot. */
+static int sync_epochs(struct part_table *t, const char *folder)
+{
+	struct log_path p;
+	int file, err;
+
+	log_path_init(&p, folder);
+	log_path_add(&p, "/leader-epoch-checkpoint");
+	err = t->disk->calls->open(t->disk, p.s, 0, &file);
+	if (err)
+		return err == E_NOENT ? OK : err;
+	if (!mutant(EPOCHS_NOT_SYNCED))
+		err = t->disk->calls->sync(t->disk, file);
+	t->disk->calls->close(t->disk, file);
+	return err ? err : t->disk->calls->sync_dir(t->disk, folder);
+}
+
 /* A snapshot lies at or below what is synced, or recovery would know producers of lost batches. */
 static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, bool now)
 {
@@ -474,8 +543,12 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 	err = copy_producers(t, slot, r, &s, &pub);
 	log_path_folder(&folder, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
 	/* Read after the copy: if the log was cut in between, the name is refused. */
-	if (!err && s.n > 0 && pub.w[W_END] <= atomic_load(&r->synced)) {
-		err = part_snapshot_put(t, folder.s, (int64_t)pub.w[W_END], &s);
+	if (!err && s.n > 0 && (pub.w[W_END] <= atomic_load(&r->synced) || mutant(SNAPSHOT_EARLY))) {
+		err = sync_epochs(t, folder.s);
+		if (!err)
+			err = sync_aborted(t, slot, r, folder.s, before);
+		if (!err)
+			err = part_snapshot_put(t, folder.s, (int64_t)pub.w[W_END], &s);
 		CRASH_POINT(snapshot_written);
 		if (!err)
 			err = name_snapshot(t, slot, r, folder.s, &pub);

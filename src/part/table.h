@@ -126,6 +126,9 @@ void part_fail(struct part_record *r);
 int part_cut_files(struct part_table *t, uint32_t slot, struct part_record *r,
 		   const struct part_pub *pub) MUST_CHECK;
 
+/* Under the lock: the epoch file again, as the record has it. */
+int part_epochs_rewrite(struct part_table *t, uint32_t slot, struct part_record *r) MUST_CHECK;
+
 /* ---- producer.c ------------------------------------------------------------------------------- */
 
 struct part_producer *part_producer_at(struct part_table *t, uint32_t idx);
@@ -135,7 +138,7 @@ uint32_t part_producer_find(struct part_table *t, uint32_t slot, struct part_rec
 /* The version that counts at commit c, or NULL. */
 struct part_producer_version *part_version(struct part_producer *p, uint64_t c);
 /* Before the lock: gets n slots into the stock, by growth or eviction of idle ones. */
-void part_stock(struct part_table *t, uint32_t n, uint64_t *wake);
+void part_stock(struct part_table *t, uint32_t n);
 /* The same from what is free, without eviction: may be called under a lock. */
 void part_stock_free(struct part_table *t, uint32_t n);
 /* Under the lock: a slot for id from the stock, linked, without a version; NIL: stock is empty. */
@@ -198,6 +201,14 @@ int part_snapshot_read(struct part_table *t, const char *folder, int64_t end,
  * and after. */
 int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct part_pub *pub,
 	      int64_t now_ms) MUST_CHECK;
+/* Under the lock: gives back what is reserved behind the end of a segment: what is told of it, or what
+ * surely may be there. T15 */
+int part_end_reserve(struct part_table *t, struct part_record *r, const struct log_replica *lr,
+		     uint64_t seg, bool surely);
+/* Under the lock: the same for whatever segment is told. A roll that was cut leaves it: before its
+ * commit it is the active one, after it the one that it closed. */
+int part_end_reserves(struct part_table *t, uint32_t slot, struct part_record *r,
+		      const struct part_pub *pub) MUST_CHECK;
 bool part_roll_due(const struct part_pub *pub, const struct part_conf *conf, uint32_t slot,
 		   uint64_t more_bytes, uint64_t more_offsets, int64_t max_ts);
 /* Under the lock, before the commit that counts it: epoch e starts at offset start. */

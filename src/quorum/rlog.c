@@ -463,6 +463,25 @@ void rlog_close(struct rlog *l)
 	mem_free(l->seg);
 }
 
+/* The data folder's own name, each time, since a death may have come before it. Only who made the folder
+ * must be able to. */
+static int sync_parent(struct disk *d, const char *dir, bool made, char *why, size_t why_cap)
+{
+	char parent[RLOG_DIR_MAX];
+	char *slash;
+
+	memcpy(parent, dir, strlen(dir) + 1);
+	slash = strrchr(parent, '/');
+	if (slash)
+		slash[slash == parent] = 0;
+	int err = d->calls->sync_dir(d, slash ? parent : ".");
+
+	if (!err || !made)
+		return OK;
+	snprintf(why, why_cap, "cannot sync the folder that %s lies in: %s", dir, err_text(err));
+	return err;
+}
+
 int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, const struct rlog_load *load,
 	      const struct rlog_events *ev, void *user, char *why, size_t why_cap)
 {
@@ -475,12 +494,15 @@ int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, co
 	}
 	memcpy(l->dir, conf->dir, strlen(conf->dir) + 1);
 	int err = d->calls->mkdir(d, conf->dir);
+	bool made = err == OK;
 
 	if (err && err != E_EXIST) {
 		snprintf(why, why_cap, "cannot make the data folder %s: %s", conf->dir, err_text(err));
 		return err;
 	}
 	err = rlog_open_meta(l, conf, why, why_cap);
+	if (!err)
+		err = sync_parent(d, conf->dir, made, why, why_cap);
 	if (!err)
 		err = rlog_recover(l, load, why, why_cap);
 	l->starts++;

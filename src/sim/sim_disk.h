@@ -23,11 +23,11 @@ struct sim_fs;
 
 struct sim_fs_counts {			/* how often each fault bit; printed by the runner */
 	uint64_t losses, lost_writes, kept_writes, torn_writes, lost_names, kept_names;
-	uint64_t short_writes, nospc, eio, failed_syncs, syncs, slow_syncs;
+	uint64_t short_writes, nospc, eio, failed_syncs, syncs, slow_syncs, cold, reserves;
 };
 
 struct sim_fs_faults {			/* chances in ppm per call; set by the seed's swarm options */
-	uint32_t eio_write, eio_sync, nospc, short_write, slow_sync;
+	uint32_t eio_write, eio_sync, nospc, short_write, slow_sync, cold;
 	uint64_t capacity_bytes;	/* 0: endless */
 	uint64_t sync_us_min, sync_us_max;
 	uint32_t loss_keep_percent;	/* of unsynced writes at a power loss: 0 all lost, 100 all kept */
@@ -40,6 +40,19 @@ const struct sim_fs_counts *sim_fs_counts(struct sim_fs *fs);
 void sim_fs_power_loss(struct sim_fs *fs);
 /* Called in the middle of a pwritev (ctx of the world): may leave by longjmp = killed there. */
 void sim_fs_on_write(struct sim_fs *fs, void (*hook)(void *ctx), void *ctx);
+/* Called at the start of every call that touches files, by its name: other processes may run there,
+ * or this one may be killed (leave by longjmp). */
+void sim_fs_on_call(struct sim_fs *fs, void (*hook)(void *ctx, const char *what), void *ctx);
+/* Where the disk takes its own memory from; base/mem.h unless told. A world whose processes have
+ * heaps of their own gives that of the machine. */
+struct sim_fs_mem {
+	void *(*alloc)(size_t bytes);			/* zeroed */
+	void *(*resize)(void *p, size_t bytes);
+};
+void sim_fs_mem(struct sim_fs *fs, const struct sim_fs_mem *mem);
+uint64_t sim_fs_used(const struct sim_fs *fs);		/* bytes of the disk that are taken */
+/* Bytes of blocks that are reserved behind the end of a file. */
+uint64_t sim_fs_reserved(struct sim_fs *fs, const char *path);
 /* What processes see of a file, for checkers: NULL when it does not exist. */
 const uint8_t *sim_fs_peek(struct sim_fs *fs, const char *path, uint64_t *ret_bytes);
 /* Flips one bit of a file, on the platter and in the cache: bit rot. */
@@ -52,9 +65,11 @@ struct sim_disk {
 	uint32_t n_handles;
 	struct sim_op *ops;		/* requests in flight */
 	uint64_t incarnation;
+	bool warmed;			/* nothing is cold: the process has just waited for a DISK_WARM */
 };
 
 void sim_disk_init(struct sim_disk *d, struct sim_fs *fs);
+bool sim_disk_open(const struct sim_disk *d, uint32_t handle);	/* for leak checks: is it open */
 /* The process is gone: handles closed, requests dropped without done(). */
 void sim_disk_reset(struct sim_disk *d);
 

@@ -1,7 +1,8 @@
 check_PROGRAMS += tests/sim/run
-tests_sim_run_SOURCES = %D%/run.c
+tests_sim_run_SOURCES = %D%/run.c %D%/world.c %D%/world.h %D%/work.c %D%/scan.c %D%/watch.c %D%/heap.c %D%/heap.h
 tests_sim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
-tests_sim_run_LDADD = src/sim/libsim.a src/part/libpartm.a src/base/libmutant.a $(BASE_LIBS)
+# Not libmem: heap.c takes its place.
+tests_sim_run_LDADD = src/sim/libsim.a src/part/libpartm.a src/base/libmutant.a src/base/libbase.a
 TESTS += tests/sim/run
 TESTS += tests/sim/mutants.sh tests/sim/regressions.sh
 dist_noinst_SCRIPTS += tests/sim/mutants.sh tests/sim/regressions.sh
