@@ -137,3 +137,11 @@ TESTS += tests/unit/priv.tap
 tests_unit_priv_tap_SOURCES = %D%/test_priv.c
 tests_unit_priv_tap_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 tests_unit_priv_tap_LDADD = $(OS_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/coord_client.tap
+TESTS += tests/unit/coord_client.tap
+tests_unit_coord_client_tap_SOURCES = %D%/test_coord_client.c
+tests_unit_coord_client_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_coord_client_tap_LDADD = $(QUORUM_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
+endif
