@@ -1,5 +1,7 @@
-/* api_meta.c - Metadata, ApiVersions, DescribeCluster: what the cluster image says, as clients want it. */
+/* api_meta.c - Metadata, ApiVersions, DescribeCluster, ListConfigResources: what the cluster image says, as clients want it. */
 #include "base/text.h"
+#include <stdio.h>
+
 #include "broker/api.h"
 #include "broker/relay.h"
 #include "broker/topic_create.h"
@@ -429,4 +431,91 @@ void api_describe_cluster(struct req *q)
 		return;
 	}
 	req_answer(q, &wire_describe_cluster_response, &a);
+}
+
+/* ---- ListConfigResources --------------------------------------------------------------------- */
+
+#define RESOURCE_TOPIC 2
+#define RESOURCE_BROKER 4
+#define RESOURCE_BROKER_LOGGER 8
+#define RESOURCE_CLIENT_METRICS 16
+#define RESOURCE_GROUP 32
+#define ID_BYTES 12			/* of a node id as text */
+
+/* False: a type that this version does not list. Version 0 lists client metrics. */
+static bool wanted(const struct req *q, const struct list_config_resources_request *m, int8_t type)
+{
+	if (q->version == 0)
+		return type == RESOURCE_CLIENT_METRICS;
+	for (int32_t i = 0; i < m->resource_types_n; i++)
+		if (m->resource_types[i] == type)
+			return true;
+	return m->resource_types_n <= 0;
+}
+
+static bool types_known(const struct list_config_resources_request *m)
+{
+	for (int32_t i = 0; i < m->resource_types_n; i++)
+		switch (m->resource_types[i]) {
+		case RESOURCE_TOPIC:
+		case RESOURCE_BROKER:
+		case RESOURCE_BROKER_LOGGER:
+		case RESOURCE_CLIENT_METRICS:
+		case RESOURCE_GROUP: break;
+		default: return false;
+		}
+	return true;
+}
+
+/* Groups, client metrics and loggers have no settings here: none of them is listed. */
+static bool fill_resources(struct req *q, const struct list_config_resources_request *m,
+			   struct list_config_resources_response *a)
+{
+	const struct image *im = q->w->im;
+	uint32_t brokers = im && wanted(q, m, RESOURCE_BROKER) ? image_brokers(im) : 0;
+	uint32_t topics = im && wanted(q, m, RESOURCE_TOPIC) ? image_topics(im) : 0;
+
+	a->config_resources = arena_array(&q->arena, (size_t)brokers + topics + 1, sizeof *a->config_resources);
+	if (!a->config_resources)
+		return false;
+	for (uint32_t i = 0; i < brokers; i++) {
+		char *name = arena_alloc(&q->arena, ID_BYTES);
+		struct image_broker b;
+		struct image_endpoint e;
+
+		image_broker_at(im, i, &b);
+		if (!name)
+			return false;
+		if (b.fenced || !api_endpoint(q, &b, &e))
+			continue;
+		a->config_resources[a->config_resources_n++] = (struct list_config_resources_response_config_resource){
+			{ name, snprintf(name, ID_BYTES, "%d", b.id) }, RESOURCE_BROKER };
+	}
+	for (uint32_t i = 0; i < topics; i++) {
+		struct image_topic t;
+
+		image_topic_at(im, i, &t);
+		a->config_resources[a->config_resources_n++] =
+			(struct list_config_resources_response_config_resource){ t.name, RESOURCE_TOPIC };
+	}
+	return true;
+}
+
+void api_list_config_resources(struct req *q)
+{
+	struct list_config_resources_request *m = req_decode(q, &wire_list_config_resources_request, sizeof *m);
+	struct list_config_resources_response a;
+
+	if (!m)
+		return;
+	wire_init(&wire_list_config_resources_response, &a);
+	a.throttle_time_ms = (int32_t)q->throttle_ms;
+	if (!types_known(m)) {
+		a.error_code = KAFKA_UNSUPPORTED_VERSION;
+		a.config_resources = arena_array(&q->arena, 1, sizeof *a.config_resources);
+	} else if (!fill_resources(q, m, &a)) {
+		req_close(q);
+		return;
+	}
+	req_answer(q, &wire_list_config_resources_response, &a);
 }

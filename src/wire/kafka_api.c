@@ -138,7 +138,7 @@ const struct kafka_api kafka_apis[] = {
 	LIVE(73, ASSIGN_REPLICAS_TO_DIRS, "AssignReplicasToDirs", assign_replicas_to_dirs,
 	     NONE, CLUSTER_ACTION, CLUSTER, NONE)
 	LIVE(74, LIST_CONFIG_RESOURCES, "ListConfigResources", list_config_resources,
-	     NONE, DESCRIBE_CONFIGS, CLUSTER, REQUEST)
+	     WORKER, DESCRIBE_CONFIGS, CLUSTER, REQUEST)
 	LIVE(75, DESCRIBE_TOPIC_PARTITIONS, "DescribeTopicPartitions", describe_topic_partitions,
 	     WORKER, DESCRIBE, TOPIC, REQUEST)
 	LIVE(76, SHARE_GROUP_HEARTBEAT, "ShareGroupHeartbeat", share_group_heartbeat,

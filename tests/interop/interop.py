@@ -101,6 +101,17 @@ def go(name, built=None, instead=()):
     return program
 
 
+def cargo(name):
+    """Builds clients/NAME (Cargo.toml, src/main.rs); the program."""
+    where = folder("rust", name)
+    shutil.copytree(os.path.join(CLIENTS, name), where, dirs_exist_ok=True)
+    fetch("rdkafka", tool("cargo", "cargo"), "fetch", cwd=where)
+    fetch(name, "cargo", "build", "--target-dir", "target", cwd=where, seconds=1800, ours=True)
+    with open(os.path.join(where, "Cargo.toml")) as f:
+        package = next(x.split('"')[1] for x in f if x.startswith("name"))
+    return os.path.join(where, "target", "debug", package)
+
+
 def classpath(name, version):
     """The class path that clients/POM resolves to, with Kafka of that version."""
     tool("java", "default-jre-headless")

@@ -1,4 +1,4 @@
-/* test_worker_admin.c - what tools ask of a worker: DeleteRecords, DescribeTopicPartitions. */
+/* test_worker_admin.c - what tools ask of a worker: DeleteRecords, DescribeTopicPartitions, ListConfigResources. */
 #include "worker_ask.h"
 
 #include "wire/kafka_error.h"
@@ -187,5 +187,40 @@ Test(worker_admin, describe_topic_partitions)
 	cr_assert_eq(a.topics[0].partitions[0].last_known_elr_n, 0);
 	describe(&e, c, "", 9, NULL, 0, &a);
 	cr_assert_eq(a.topics_n, 3, "no names: all of them");
+	end(&e);
+}
+
+/* ---- ListConfigResources ------------------------------------------------------------------------ */
+
+Test(worker_admin, list_config_resources)
+{
+	struct we e;
+	const struct { int16_t version; int8_t types[3]; int32_t n; int16_t error; const char *want; } t[] = {
+		{ 0, { 0 }, 0, 0, "" },				/* client metrics: there are none */
+		{ 1, { 0 }, 0, 0, " 4:1 2:t 2:q" },		/* no types: all of them */
+		{ 1, { 2 }, 1, 0, " 2:t 2:q" }, { 1, { 4, 16, 32 }, 3, 0, " 4:1" },
+		{ 1, { 4, 64 }, 2, KAFKA_UNSUPPORTED_VERSION, "" },
+	};
+
+	we_up(&e);
+	begin();
+	struct net_conn *c = env_client(&e);
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		int8_t types[3] = { t[i].types[0], t[i].types[1], t[i].types[2] };
+		struct list_config_resources_request m = { types, t[i].n };
+		struct list_config_resources_response a;
+		char s[100] = "";
+		size_t n = 0;
+
+		ask(c, API_KEY_LIST_CONFIG_RESOURCES, t[i].version, &m);
+		env_turn(&e);
+		cr_assert(answer(c, API_KEY_LIST_CONFIG_RESOURCES, t[i].version, &a));
+		cr_assert_eq(a.error_code, t[i].error);
+		for (int32_t k = 0; k < a.config_resources_n; k++)
+			n += (size_t)snprintf(s + n, sizeof s - n, " %d:%.*s", a.config_resources[k].resource_type,
+					      a.config_resources[k].resource_name.len,
+					      a.config_resources[k].resource_name.p);
+		cr_assert_str_eq(s, t[i].want, "%d: %s", (int)i, s);
+	}
 	end(&e);
 }

@@ -209,8 +209,9 @@ def _():
     same(sum(int(x) for x in re.findall(r"low_watermark: (\d+)", out)), len(lines))
 
 
-@step("cluster")            # kafka-cluster, kafka-features
+@step("cluster")            # kafka-cluster, kafka-features, kafka-client-metrics
 def _():
+    same(tool("ClientMetricsCommand", "--list"), "")
     r = subprocess.run([*JAVA, TOOLS + "ClusterTool", "cluster-id", "--bootstrap-server", boot], capture_output=True,
                        text=True, timeout=60)
     has(r.stdout, r"Cluster ID: \S{22}$")
