@@ -19,6 +19,7 @@ static void (*handler(int16_t key))(struct req *q)
 	case API_KEY_OFFSET_FOR_LEADER_EPOCH: return api_offset_for_leader_epoch;
 	case API_KEY_DELETE_RECORDS: return api_delete_records;
 	case API_KEY_DESCRIBE_CLUSTER: return api_describe_cluster;
+	case API_KEY_DESCRIBE_PRODUCERS: return api_describe_producers;
 	case API_KEY_LIST_CONFIG_RESOURCES: return api_list_config_resources;
 	case API_KEY_DESCRIBE_TOPIC_PARTITIONS: return api_describe_topic_partitions;
 	default: return NULL;

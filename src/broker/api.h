@@ -22,6 +22,7 @@
 #define API_KEY_DELETE_RECORDS 21
 #define API_KEY_OFFSET_FOR_LEADER_EPOCH 23
 #define API_KEY_DESCRIBE_CLUSTER 60
+#define API_KEY_DESCRIBE_PRODUCERS 61
 #define API_KEY_LIST_CONFIG_RESOURCES 74
 #define API_KEY_DESCRIBE_TOPIC_PARTITIONS 75
 
@@ -71,6 +72,7 @@ void api_metadata(struct req *q);
 void api_versions(struct req *q);
 void api_describe_cluster(struct req *q);
 void api_delete_records(struct req *q);
+void api_describe_producers(struct req *q);
 void api_list_config_resources(struct req *q);
 void api_describe_topic_partitions(struct req *q);
 

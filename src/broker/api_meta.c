@@ -1,4 +1,4 @@
-/* api_meta.c - Metadata, ApiVersions, DescribeCluster, ListConfigResources: what the cluster image says, as clients want it. */
+/* api_meta.c - Metadata, ApiVersions, DescribeCluster, ListConfigResources: what the cluster image says. */
 #include "base/text.h"
 #include <stdio.h>
 

@@ -3,7 +3,7 @@ src_broker_libworker_a_SOURCES = %D%/worker.c %D%/worker.h %D%/conn.c %D%/conn.h
 	%D%/wait.c %D%/wait.h %D%/relay.c %D%/relay.h %D%/relay_error.c %D%/forward.h %D%/role.h \
 	%D%/api.c %D%/api.h %D%/append.c %D%/append.h %D%/produce_check.c %D%/produce_check.h \
 	%D%/api_produce.c %D%/api_fetch.c %D%/fetch.h %D%/fetch_encode.c \
-	%D%/fetch_session.c %D%/fetch_session.h %D%/api_list.c %D%/api_meta.c %D%/api_records.c \
+	%D%/fetch_session.c %D%/fetch_session.h %D%/api_list.c %D%/api_meta.c %D%/api_records.c %D%/api_producers.c \
 	%D%/api_topic.c \
 	%D%/topic_create.c %D%/topic_create.h %D%/counters.h %D%/admit.c %D%/admit.h
 WORKER_LIBS = src/broker/libworker.a

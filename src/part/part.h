@@ -229,6 +229,19 @@ struct part_aborted {			/* a transaction whose records read_committed must skip 
 int part_aborted(struct part_table *t, uint32_t slot, const struct part_view *view, int64_t from,
 		 int64_t to, struct part_aborted *v, uint32_t max, uint32_t *ret_n) MUST_CHECK;
 
+struct part_producer_seen {		/* what DescribeProducers shows */
+	int64_t id;
+	int16_t epoch;
+	int32_t last_sequence;		/* -1: no batch is known */
+	int64_t last_timestamp;
+	int32_t coordinator_epoch;	/* of its last marker; -1: none */
+	int64_t txn_start;		/* first offset of its open transaction; -1: none */
+};
+/* The producers that are known now. E_LIMIT: there are *ret_n of them, which is more than max;
+ * E_AGAIN: the lock is taken. *ret_wake: processes to mark, whatever is returned. */
+int part_producers(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
+		   struct part_producer_seen *v, uint32_t max, uint32_t *ret_n, uint64_t *ret_wake) MUST_CHECK;
+
 struct part_epoch_end {
 	int32_t epoch;			/* -1: undefined */
 	int64_t end_offset;		/* -1: undefined */

@@ -270,6 +270,55 @@ uint32_t part_producers_expire(struct part_table *t, uint32_t slot, struct part_
 	return n;
 }
 
+static void show(const struct part_producer *p, const struct part_producer_version *v, struct part_producer_seen *ret)
+{
+	/* Sequences wrap from 2^31 - 1 to 0 (trap 38). */
+	int64_t last = v->n > 0 ? (int64_t)v->newest.seq + v->newest.count - 1 : -1;
+
+	if (last > INT32_MAX)
+		last -= (int64_t)INT32_MAX + 1;
+	*ret = (struct part_producer_seen){
+		.id = p->id, .epoch = v->epoch, .last_sequence = (int32_t)last,
+		.last_timestamp = v->n > 0 ? v->last_ts : -1, .coordinator_epoch = v->coordinator_epoch,
+		.txn_start = v->txn_first >= 0 && v->txn_len == 0 ? v->txn_first : -1,
+	};
+}
+
+int part_producers(struct part_table *t, uint32_t slot, const struct uuid *topic_id,
+		   struct part_producer_seen *v, uint32_t max, uint32_t *ret_n, uint64_t *ret_wake)
+{
+	struct part_record *r = part_record(t, slot);
+	struct part_producer *p;
+	struct lock_held *held;
+	uint32_t steps = 0;
+
+	*ret_n = 0;
+	*ret_wake = 0;
+	if (!r || !part_online(r))
+		return E_NOENT;
+	int err = part_lock(t, slot, r, &held, ret_wake);
+	if (err)
+		return err;
+	if (!part_online(r) || !part_is(r, topic_id)) {
+		err = E_NOENT;
+	} else if (r->producers_n > max) {
+		*ret_n = r->producers_n;
+		err = E_LIMIT;
+	} else {
+		uint64_t c = atomic_load(&r->commit);
+
+		for (uint32_t at = r->producers; *ret_n < max && (p = linked(t, slot, at)) &&
+						 steps++ < t->lim.producers; at = p->next) {
+			struct part_producer_version *now = part_version(p, c);
+
+			if (now)
+				show(p, now, &v[(*ret_n)++]);
+		}
+	}
+	part_unlock(t, r, held, ret_wake);
+	return err;
+}
+
 bool part_producer_evict(struct part_table *t, uint32_t slot, struct part_record *r)
 {
 	uint64_t c = atomic_load(&r->commit);

@@ -113,7 +113,7 @@ const struct kafka_api kafka_apis[] = {
 	LIVE(60, DESCRIBE_CLUSTER, "DescribeCluster", describe_cluster,
 	     WORKER, DESCRIBE, CLUSTER, REQUEST)
 	LIVE(61, DESCRIBE_PRODUCERS, "DescribeProducers", describe_producers,
-	     NONE, READ, TOPIC, REQUEST)
+	     WORKER, READ, TOPIC, REQUEST)
 	LIVE(62, BROKER_REGISTRATION, "BrokerRegistration", broker_registration,
 	     NONE, CLUSTER_ACTION, CLUSTER, NONE)
 	LIVE(63, BROKER_HEARTBEAT, "BrokerHeartbeat", broker_heartbeat,

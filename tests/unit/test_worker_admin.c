@@ -1,4 +1,4 @@
-/* test_worker_admin.c - what tools ask of a worker: DeleteRecords, DescribeTopicPartitions, ListConfigResources. */
+/* test_worker_admin.c - what tools ask of a worker: records deleted, topics, producers and resources listed. */
 #include "worker_ask.h"
 
 #include "wire/kafka_error.h"
@@ -222,5 +222,56 @@ Test(worker_admin, list_config_resources)
 					      a.config_resources[k].resource_name.p);
 		cr_assert_str_eq(s, t[i].want, "%d: %s", (int)i, s);
 	}
+	end(&e);
+}
+
+/* ---- DescribeProducers -------------------------------------------------------------------------- */
+
+Test(worker_admin, describe_producers)
+{
+	struct we e;
+	produced p;
+	struct describe_producers_response a;
+	int32_t parts[] = { 0, 1, 9 };
+	struct describe_producers_request_topic_request topic = { STR("t"), parts, 3 };
+	struct describe_producers_request m = { &topic, 1 };
+
+	we_up(&e);
+	begin();
+	struct net_conn *c = env_client(&e);
+	const struct { int64_t pid; int n; int32_t seq; } t[] = { { 7, 3, 0 }, { 7, 2, 3 }, { 8, 5, INT32_MAX - 1 } };
+	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+		send_produce(&e, c, 9, 0, 0, 1, batch_of(t[i].n, t[i].pid, t[i].seq));
+		env_turn(&e);
+		cr_assert(got_produce(c, 9, &p));
+		cr_assert_eq(p.error_code, 0);
+	}
+	ask(c, API_KEY_DESCRIBE_PRODUCERS, 0, &m);
+	env_turn(&e);
+	cr_assert(answer(c, API_KEY_DESCRIBE_PRODUCERS, 0, &a));
+	cr_assert_eq(a.topics[0].partitions[0].error_code, 0);
+	cr_assert_eq(a.topics[0].partitions[0].active_producers_n, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct describe_producers_response_producer_state *s =
+			&a.topics[0].partitions[0].active_producers[i];
+
+		cr_assert(s->producer_id == 7 || s->producer_id == 8);
+		/* Trap 38: sequences wrap to 0. */
+		cr_assert_eq(s->last_sequence, s->producer_id == 7 ? 4 : 2, "%d", s->last_sequence);
+		cr_assert_eq(s->producer_epoch, 0);
+		cr_assert_eq(s->last_timestamp, 1700000000000 + (s->producer_id == 7 ? 1 : 4));
+		cr_assert_eq(s->coordinator_epoch, -1);
+		cr_assert_eq(s->current_txn_start_offset, -1);
+	}
+	cr_assert_eq(a.topics[0].partitions[1].active_producers_n, 0);
+	cr_assert_eq(a.topics[0].partitions[2].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+	e.lock.port.try_lock = busy_lock;
+	ask(c, API_KEY_DESCRIBE_PRODUCERS, 0, &m);
+	env_sleep(&e, 100);
+	cr_assert(!answer(c, API_KEY_DESCRIBE_PRODUCERS, 0, &a), "a taken lock is waited for");
+	e.lock.port.try_lock = tl_try;
+	env_sleep(&e, 100);
+	cr_assert(answer(c, API_KEY_DESCRIBE_PRODUCERS, 0, &a));
+	cr_assert_eq(a.topics[0].partitions[0].active_producers_n, 2);
 	end(&e);
 }
