@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "broker/api.h"
+#include "broker/topic_create.h"
 #include "broker/worker.h"
 #include "wire/kafka_error.h"
 #include "wire/kafka_gen.h"
@@ -60,6 +61,20 @@ static bool show(struct req *q, const struct part_producer_seen *v, uint32_t n, 
 	return true;
 }
 
+/* What is said of a topic that is not there; Kafka says nothing of a partition that is not. */
+static void unknown(struct req *q, struct str topic, part_answer *a)
+{
+	struct image_topic t;
+
+	if (!topic_name_ok(topic)) {
+		a->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
+		a->error_message = STR("Topic name is invalid: it must have 1 to 249 of the characters a-z, A-Z, 0-9, "
+				       "'.', '_' and '-', and not be '.' or '..'.");
+	} else if (q->w->im && !image_topic_by_name(q->w->im, topic, &t)) {
+		a->error_message = STR("This server does not host this topic-partition.");
+	}
+}
+
 /* OK; E_AGAIN: to be tried again; E_LIMIT: no memory. */
 static int one(struct producers *d, struct str topic, int32_t partition, part_answer *a)
 {
@@ -77,6 +92,8 @@ static int one(struct producers *d, struct str topic, int32_t partition, part_an
 		if (err == E_LIMIT || (err == E_AGAIN && worker_now_us(w) < d->until_us))
 			return err;
 		a->error_code = err == E_AGAIN ? KAFKA_REQUEST_TIMED_OUT : api_part_error(w, place.part.slot, err);
+	} else if (!place.known) {
+		unknown(d->q, topic, a);
 	}
 	return show(d->q, v, n, a) ? OK : E_LIMIT;
 }

@@ -67,7 +67,7 @@ static bool one(struct deletes *d, struct str topic, const struct delete_records
 	a->low_watermark = -1;
 	api_find(w, topic, NULL, p->partition_index, -1, &place);
 	a->error_code = place.error;
-	if (topic_is_internal(topic))
+	if (place.known && topic_is_internal(topic))
 		a->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;		/* trap 26 */
 	else if (place.error == KAFKA_NONE && place.topic.conf.cleanup == CLEANUP_COMPACT)
 		a->error_code = KAFKA_POLICY_VIOLATION;

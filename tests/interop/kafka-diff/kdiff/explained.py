@@ -41,6 +41,8 @@ EXPLAINED = [
          lambda case, api, version, path, k, m: api == "Metadata" and case.startswith("null name, zero id")),
     Rule("own-settings", "Settings that only Moldau has are listed beside Kafka's",
          lambda case, api, version, path, k, m: k == "<none>" and path.endswith("configs[durability]")),
+    Rule("no-loggers", "Moldau has no loggers whose level could be set, so none is listed",
+         lambda case, api, version, path, k, m: api == "ListConfigResources" and case == "types [8]" and m == "<none>"),
     Rule("elr-default", "Eligible leader replicas make Kafka store min.insync.replicas=1 as a default of the cluster; "
          "without that feature it is a plain default",
          lambda case, api, version, path, k, m: "configs[min.insync.replicas]" in path),
@@ -56,6 +58,9 @@ EXPLAINED = [
          lambda case, api, version, path, k, m: path.endswith("rrorMessage") and k in (None, "") and isinstance(m, str)),
     Rule("produce-texts", "The texts about refused records are Moldau's own; codes and indexes of records are Kafka's",
          lambda case, api, version, path, k, m: api == "Produce" and path.endswith("rrorMessage") and k and m),
+    Rule("topic-name-text", "DescribeProducers says in one sentence what a topic's name must be; Kafka names what is wrong",
+         lambda case, api, version, path, k, m: api == "DescribeProducers" and case == "invalid topic"
+         and path.endswith("rrorMessage") and k and m),
     Rule("answer-shape", "Where a request names a topic twice or without partitions, Kafka gathers or drops topics; "
          "Moldau answers in the shape of the request",
          lambda case, api, version, path, k, m: case in ("topic twice", "no partitions")

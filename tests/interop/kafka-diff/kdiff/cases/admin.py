@@ -1,4 +1,7 @@
-"""CreateTopics, DeleteTopics, CreatePartitions, InitProducerId (traps 24, 25, 91, 104)."""
+"""CreateTopics, DeleteTopics, CreatePartitions, InitProducerId, DeleteRecords, DescribeTopicPartitions,
+DescribeProducers, ListConfigResources (traps 24, 25, 29, 85, 91, 104)."""
+from ..wire import simple
+from .produce import Producer, new_producer
 
 
 def run(d):
@@ -8,6 +11,8 @@ def run(d):
     producer_ids(d)
     delete_records(d)
     describe_partitions(d)
+    describe_producers(d)
+    config_resources(d)
 
 
 def create(d):
@@ -221,3 +226,31 @@ def describe_partitions(d):
     ask("cursor with partition -1 (trap 29)", a, cursor={"topicName": a, "partitionIndex": -1})
     ask("cursor at an unknown topic (trap 29)", a, "not-there", cursor={"topicName": "not-there", "partitionIndex": 0})
     ask("unknown tags (trap 17)", a, _tags={"8": "01"})
+
+
+def describe_producers(d):
+    t, pid = d.topic(3), new_producer(d)
+
+    def ask(case, *parts, topic=t):
+        d.ask(case, "DescribeProducers", 0, {"topics": [{"name": topic, "partitionIndexes": list(parts)}]})
+
+    def produce(case, seq, n, partition):
+        Producer(d, 9).ask(case, t, pid.map(lambda i: simple(n, pid=i, pepoch=0, seq=seq)), partition)
+    ask("no producer", 0)
+    produce("first batch of a producer", 0, 3, 0)
+    ask("one producer", 0)
+    produce("second batch of a producer", 3, 2, 0)
+    ask("two batches", 0, 1)
+    produce("a batch over the wrap of sequences", 2147483646, 5, 2)
+    ask("sequences wrapped (trap 38)", 2)
+    ask("unknown partition", 0, 9)
+    ask("unknown topic", 0, topic="not-there")
+    ask("invalid topic", 0, topic="a b")
+    ask("no partitions")
+    d.ask("nothing", "DescribeProducers", 0, {"topics": []})
+
+
+def config_resources(d):
+    d.ask("client metrics", "ListConfigResources", 0, {})
+    for types in ([4], [8], [16], [32], [4, 16], [0], [64], [4, 3], [4, 4]):
+        d.ask(f"types {types}", "ListConfigResources", 1, {"resourceTypes": types})
