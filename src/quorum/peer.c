@@ -17,7 +17,9 @@ struct link {				/* to another node: what we send */
 	struct net_conn *net;
 	struct loop_timer timer;	/* next dial, or the end of patience */
 	uint32_t backoff_ms;
-	bool wanted, gone;		/* gone: freed when its connection has closed */
+	bool wanted;
+	bool gone;			/* freed when its connection has closed */
+	struct link *next_gone;
 	struct peer_hello it;
 	char said[160];			/* the last trouble that was logged */
 };
@@ -40,6 +42,7 @@ struct peers {
 	struct peer_hello self;
 	struct link *link[PEER_LINKS_MAX];
 	uint32_t nlinks;
+	struct link *gone;
 	struct caller *callers;
 	bool started;
 	uint64_t dropped;
@@ -151,6 +154,11 @@ static void link_on_close(void *user, struct net_conn *c, int err)
 	(void)c;
 	k->net = NULL;
 	if (k->gone) {
+		struct link **at = &k->p->gone;
+
+		while (*at != k)
+			at = &(*at)->next_gone;
+		*at = k->next_gone;
 		link_free(k);
 		return;
 	}
@@ -313,6 +321,8 @@ void peers_want_end(struct peers *p)
 		p->link[i] = p->link[--p->nlinks];
 		if (k->net) {
 			k->gone = true;
+			k->next_gone = p->gone;
+			p->gone = k;
 			p->net->calls->abort(k->net);
 		} else {
 			link_free(k);
@@ -491,6 +501,10 @@ void peers_free(struct peers *p)
 		return;
 	for (uint32_t i = 0; i < p->nlinks; i++)
 		link_free(p->link[i]);
+	for (struct link *k = p->gone, *next; k; k = next) {
+		next = k->next_gone;
+		link_free(k);
+	}
 	for (struct caller *c = p->callers, *next; c; c = next) {
 		next = c->next;
 		mem_free(c);

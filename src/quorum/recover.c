@@ -71,8 +71,8 @@ int rlog_read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret
 }
 
 struct found {
-	uint64_t *log, *snap;
-	uint32_t nlog, nsnap, log_cap, snap_cap;
+	uint64_t *log, *snap, *image;
+	uint32_t nlog, nsnap, nimage, log_cap, snap_cap, image_cap;
 };
 
 static void found_add(uint64_t **v, uint32_t *n, uint32_t *cap, uint64_t x)
@@ -112,6 +112,8 @@ static void on_name(void *ctx, const char *name)
 		found_add(&f->log, &f->nlog, &f->log_cap, x);
 	if (!strncmp(name, "snap-", 5) && number(name + 5, &x))
 		found_add(&f->snap, &f->nsnap, &f->snap_cap, x);
+	if (!strncmp(name, "image-", 6) && number(name + 6, &x))
+		found_add(&f->image, &f->nimage, &f->image_cap, x);
 }
 
 /* The newest image that is whole; older ones are tried in turn. */
@@ -345,6 +347,12 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 
 	if (err)
 		snprintf(why, cap, "%s: %s", l->dir, err_text(err));
+	for (uint32_t i = 0; !err && i < f.nimage; i++) {	/* half of one, of a leader of then */
+		char path[RLOG_PATH_MAX];
+
+		snprintf(path, sizeof path, "%s/image-%020llu", l->dir, (unsigned long long)f.image[i]);
+		(void)l->disk->calls->unlink(l->disk, path);
+	}
 	if (!err)
 		err = rlog_load_vote(l, why, cap);
 	if (!err)
@@ -378,5 +386,6 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 	}
 	mem_free(f.log);
 	mem_free(f.snap);
+	mem_free(f.image);
 	return err;
 }

@@ -98,8 +98,8 @@ void ship_start(struct node *n, uint64_t peer)
 {
 	struct ship *s = find(n, peer);
 
-	if (s)
-		return;
+	if (s || !n->peers || !peers_up(n->peers, peer))
+		return;			/* asked again by ship_tick() */
 	s = find(n, RAFT_NOBODY);
 	int err = s ? rlog_snapshot_file(&n->log, &s->file, &s->what) : E_LIMIT;
 

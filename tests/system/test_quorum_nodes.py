@@ -1,11 +1,14 @@
 """Three and more real moldau-quorum processes: founding, fail-over, freeze, catching up, members, lost and damaged disks."""
 import os
+import random
 import shutil
 import signal
+import socket
+import struct
 import time
 
 from cluster import wait_for
-from quorums import Load, Quorum
+from quorums import Load, Quorum, pack
 
 ADD, REMOVE, TRANSFER, SNAPSHOT = 1, 2, 3, 4
 
@@ -179,4 +182,37 @@ def test_wrong_settings_are_told():
     wait_for("the stranger is refused", lambda: "belongs to cluster" in stranger.text())
     q.nodes.pop(4).stop()
     q.settled([1, 2, 3])
+    q.finish()
+
+
+def test_strangers_on_the_peer_port_change_nothing():
+    q = Quorum(3)
+    q.leader().q("create", "/keep", "x")
+    terms = {x.number: x.status()["term"] for x in q.alive()}
+    r = random.Random(5)
+    hello = [1, "AAAAAAAAAAAAAAAAAAAAAA", 77, 12345, "127.0.0.1:1", False, 0]
+    refused = 0
+    for _ in range(300):
+        frames = [bytes([r.randrange(16)]) + r.randbytes(r.randrange(90)) for _ in range(r.randrange(1, 5))]
+        if r.random() < .5:
+            h = list(hello)
+            if r.random() < .5:
+                h[r.randrange(len(h))] = r.choice([0, -1, None, "x" * 300, True, 2**62])
+            frames.insert(0, b"\x01" + pack(h))
+        data = b"".join(struct.pack(">I", len(f)) + f for f in frames)
+        if r.random() < .1:
+            data = struct.pack(">I", 2**31 - 1) + data
+        with socket.create_connection(("127.0.0.1", r.choice(list(q.nodes.values())).peer), timeout=10) as c:
+            try:
+                c.sendall(data)
+                while c.recv(65536):
+                    pass
+                refused += 1
+            except ConnectionError:
+                refused += 1
+            except socket.timeout:
+                pass
+    assert refused > 290
+    assert {x.number: x.status()["term"] for x in q.alive()} == terms
+    assert q.leader().q("create", "/more", "x").startswith("ok")
     q.finish()
