@@ -22,3 +22,4 @@ dist_noinst_SCRIPTS += tests/torture/kill9_mutants.sh
 check_PROGRAMS += tests/torture/hostile
 tests_torture_hostile_SOURCES = %D%/hostile.c %D%/attacks.c %D%/hostile.h
 tests_torture_hostile_LDADD = $(TEST_LIBS) $(BASE_LIBS) $(CODEC_LIBS)
+dist_noinst_SCRIPTS += tests/torture/table_tsan.sh
