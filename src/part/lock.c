@@ -60,6 +60,16 @@ int part_load(struct part_table *t, struct part_record *r, struct part_pub *ret)
 	return E_DAMAGED;
 }
 
+bool part_load_previous(struct part_record *r, struct part_pub *ret)
+{
+	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed);
+
+	if (c < 2)
+		return false;
+	copy_state(r, c - 1, ret);
+	return (uint32_t)ret->w[W_CRC] == state_crc(ret, c - 1);
+}
+
 void part_commit(struct part_record *r, struct part_pub *pub)
 {
 	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed) + 1 + (mutant(COMMIT_SKIPS) ? 2u : 0u);

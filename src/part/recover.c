@@ -652,12 +652,11 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 	} else {
 		cut = false;
 		/* A damaged record may not tell its generation. Each one of this table was made by a
-		 * commit, which counts on; so this one is larger than all there were (T14). */
-		uint64_t c, base = k.generation + atomic_load(&r->commit);
-
-		part_peek(r, &was, &c);
-		k.generation = was.w[W_GENERATION] >= base && was.w[W_GENERATION] < UINT64_C(1) << 48 && c > 0 ?
-			       was.w[W_GENERATION] + 1 : base;
+		 * commit, which counts on, and the state before it mostly is still there: so this one is
+		 * larger than all there were (T14). */
+		k.generation += atomic_load(&r->commit);
+		if (part_load_previous(r, &was) && k.generation < was.w[W_GENERATION] + 2)
+			k.generation = was.w[W_GENERATION] + 2;
 	}
 	if (!err)
 		err = open_folder(&k);

@@ -428,9 +428,13 @@ static int copy_producers(struct part_table *t, uint32_t slot, struct part_recor
 			part_set_get(ret, p->id)->v = *v;
 		at = p->next;
 	}
+	/* Entries of markers that were never committed must not get in front of the snapshot. L4 */
+	struct log_replica lr = part_files(t, slot, r);
+
+	err = log_txn_cut(&lr, ret_pub->w[W_SEG], (uint32_t)ret_pub->w[W_ABORTED]);
 	part_unlock(t, r, held, &wake);
 	part_tell(t, slot, wake);
-	return OK;
+	return err;
 }
 
 /* Gives the written snapshot of `was` its name. E_FENCED: it is one of a log that was cut since. */

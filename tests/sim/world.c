@@ -453,9 +453,7 @@ static void fault(struct world *w)
 	uint32_t what = rng_below(&w->sim.rng, 10000);
 	struct sim_fs_faults *f = sim_fs_faults(w->fs);
 
-	if (w->reboot_us != 0 && w->sim.now_us >= w->reboot_us) {
-		power_loss(w);
-	} else if (what < (w->truncate_percent == 100 ? 60u : 30u)) {
+	if (what < (w->truncate_percent == 100 ? 60u : 30u)) {
 		power_loss(w);
 	} else if (what < 80) {
 		all_die(w);
@@ -485,6 +483,8 @@ void world_step(struct world *w)
 		watch_rest(w);
 	if (w->stopping && w->proc[STORAGE].alive && w->proc[STORAGE].done)
 		clean_stop(w);
+	if (w->reboot_us != 0 && w->sim.now_us >= w->reboot_us)
+		power_loss(w);
 	if (!w->calm && !w->broken && !w->ending)
 		fault(w);
 }
