@@ -8,19 +8,22 @@ noinst_PROGRAMS += tools/build/wiregen
 tools_build_wiregen_SOURCES = %D%/build/wiregen.c
 
 LINTS = %D%/build/check-layers.sh %D%/build/check-headers.sh %D%/build/check-pure.sh \
-	%D%/build/check-banned.sh %D%/build/check-single-use.sh %D%/build/check-manual.sh \
+	%D%/build/check-sim.sh %D%/build/check-banned.sh %D%/build/check-single-use.sh %D%/build/check-manual.sh \
 	%D%/build/check-shape.sh %D%/build/selftest.sh
 dist_noinst_SCRIPTS += $(LINTS)
 EXTRA_DIST += %D%/build/layers.txt %D%/build/pure.allow %D%/build/shape.allow \
 	%D%/build/single-use.allow
 
 # LINT: everything a reviewer should not have to say.
-lint: all
+lint: all tests/sim/run$(EXEEXT)
 	$(srcdir)/%D%/build/check-layers.sh $(srcdir)
 	$(srcdir)/%D%/build/check-headers.sh $(srcdir) $(builddir) \
 		"$(CC) $(AM_CPPFLAGS) $(CPPFLAGS) -I$(builddir) -std=gnu11 $(EVENT_CFLAGS)"
 	$(srcdir)/%D%/build/check-pure.sh $(srcdir)/%D%/build/pure.allow $(PURE_LIBS) -- src/base/libmem.a
 	$(srcdir)/%D%/build/check-banned.sh $(srcdir)
+	$(srcdir)/%D%/build/check-sim.sh $(srcdir) $(abs_builddir)/src/part/libpartm.a \
+		$(abs_builddir)/src/part/libpart.a $(abs_builddir)/src/log/liblog.a -- \
+		$(SIM_OBJECTS:%=$(abs_builddir)/%)
 	$(srcdir)/%D%/build/check-single-use.sh $(srcdir)
 	$(srcdir)/%D%/build/check-manual.sh $(srcdir)
 	$(srcdir)/%D%/build/check-shape.sh $(srcdir)

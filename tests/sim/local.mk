@@ -7,3 +7,5 @@ TESTS += tests/sim/run
 TESTS += tests/sim/mutants.sh tests/sim/regressions.sh
 dist_noinst_SCRIPTS += tests/sim/mutants.sh tests/sim/regressions.sh
 EXTRA_DIST += tests/sim/regressions.txt
+# For the lint that compares: whatever is linked beside the archives under test.
+SIM_OBJECTS = $(tests_sim_run_OBJECTS) src/sim/libsim.a
