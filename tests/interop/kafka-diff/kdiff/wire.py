@@ -40,6 +40,13 @@ class Codec:
     def encode(self, key, version, correlation, body):
         return bytes.fromhex(self.call("enc", key, version, correlation, json.dumps(body)))
 
+    def flexible(self, key, version):
+        """Has this version tags?"""
+        try:
+            return bool(self.encode(key, version, 0, {"_tags": {"99": ""}}))
+        except ValueError:
+            return False
+
     def decode(self, key, version, frame):
         return json.loads(self.call("dec", key, version, frame.hex()))
 

@@ -18,6 +18,7 @@ def run(d):
     api_versions(d)
     refused(d)
     headers(d)
+    everywhere(d)
 
 
 def api_versions(d):
@@ -52,6 +53,27 @@ def api_versions(d):
           [sized(header(18, 9, 1, flexible=True)), sized(header(18, 0, 2))], read=2, shape=("ApiVersions", 0))
     d.raw("ApiVersions v-1", [sized(header(18, -1))])
     d.raw("ApiVersions v3 without body", [sized(header(18, 3))])
+
+
+def everywhere(d):
+    """The same three requests to every API and version: nothing behind the header, half a body, only defaults."""
+    d.until("FindCoordinator", 0, {"key": "g"}, lambda r: r["errorCode"] == 0)
+    served = {row["apiKey"] for row in d.ask("", "ApiVersions", 0, {}, quiet=True).side[1]["apiKeys"]}
+    for api, (key, _, _) in sorted(d.codec.apis.items(), key=lambda x: x[1]):
+        for v in d.versions(api) if key in served else ():
+            whole = d.codec.encode(key, v, 7, {})
+            body = len(d.codec.encode(key, v, 7, {"_header": {"clientId": ""}})) - 10
+            if len(whole) > len(header(key, v)):
+                d.raw(f"{api} v{v}: header only", [sized(header(key, v))], shape=(api, v))
+            if body > 2:
+                d.raw(f"{api} v{v}: a byte is missing", [sized(whole[:-1])], shape=(api, v))
+            if api == "ListGroups":
+                continue		# its groups are other suites'
+            fields = {"acks": 1} if api == "Produce" else {}	# else there would be no answer
+            tags = {"_tags": {"99": "0102"}, "_header": {"_tags": {"98": "03"}}}
+            d.ask("defaults", api, v, fields)
+            if d.codec.flexible(key, v):
+                d.ask("defaults and unknown tags (trap 17)", api, v, {**fields, **tags})
 
 
 def refused(d):
