@@ -285,6 +285,13 @@ static bool is_lazy(struct storage *st, uint32_t slot)
 	return !st->draining && conf_of(st, slot, &conf, &topic) && conf.durability == PART_REPLICATED;
 }
 
+static void alive(void *ctx)
+{
+	struct role_env *env = ctx;
+
+	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
+}
+
 static void look_at(struct storage *st, uint32_t slot)
 {
 	struct role_env *env = st->env;
@@ -294,6 +301,7 @@ static void look_at(struct storage *st, uint32_t slot)
 	switch (part_slot_state(env->table, slot)) {
 	case PART_OPENING:
 		st->unsettled = true;
+		alive(env);		/* thousands may be opened in one turn, each with files to make */
 		err = part_slot_recover(env->table, slot, st->clean_start);
 		if (err != OK && err != E_AGAIN && !s->warned) {
 			s->warned = true;
@@ -334,13 +342,6 @@ static void look_at(struct storage *st, uint32_t slot)
 	case PART_OFFLINE:
 		return;
 	}
-}
-
-static void alive(void *ctx)
-{
-	struct role_env *env = ctx;
-
-	bell_beat(env->bells, env->clock->mono_us(env->clock) / 1000);
 }
 
 static void look_at_all(struct storage *st)
