@@ -23,6 +23,7 @@
 #define NODE_ORIGINS_MAX 64
 #define NODE_SPACE_MIN (16u << 20)	/* below it nothing new is logged, so that sessions can still end */
 #define NODE_ADMIN_MS 60000u
+#define NODE_SHIP_LOG 8u			/* while an image is under way the next one waits for so much more log */
 #define ENTRY_HEAD 20u			/* of a DATA entry: origin's disk, its starts, its sequence number */
 
 struct pend {				/* a log entry in memory */
@@ -227,6 +228,7 @@ void message_drop_catchup(struct node *n, uint64_t peer);
 void ship_start(struct node *n, uint64_t peer);
 void ship_stop(struct node *n, uint64_t peer);
 void ship_tick(struct node *n, uint64_t now_ms);
+bool ship_busy(const struct node *n);
 void ship_on_image(struct node *n, uint64_t from, const uint8_t *p, uint32_t len);
 void ship_on_image_ok(struct node *n, uint64_t from, const uint8_t *p, uint32_t len);
 void ship_taken(struct node *n, int err);

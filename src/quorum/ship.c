@@ -138,7 +138,13 @@ void ship_tick(struct node *n, uint64_t now_ms)
 
 		if (peer == RAFT_NOBODY || s->cut)
 			continue;
-		if (n->raft.role != RAFT_LEADER || now_ms - s->since_ms > IDLE_MS) {
+		uint32_t k = 0;
+
+		while (k < c->n && c->m[k].id != peer)
+			k++;
+		/* It is in place there (the log may have moved on meanwhile: then another one follows), or given up. */
+		if (n->raft.role != RAFT_LEADER || k == c->n || n->raft.peer[k].pace != RAFT_IMAGE ||
+		    n->raft.peer[k].match >= s->what.index || now_ms - s->since_ms > IDLE_MS) {
 			end(s);
 			failed(n, peer);
 		}
@@ -152,6 +158,14 @@ void ship_tick(struct node *n, uint64_t now_ms)
 		if (n->raft.peer[i].pace == RAFT_IMAGE && !find(n, c->m[i].id))
 			failed(n, c->m[i].id);
 	}
+}
+
+bool ship_busy(const struct node *n)
+{
+	for (uint32_t i = 0; i < sizeof n->ship / sizeof n->ship[0]; i++)
+		if (n->ship[i].peer != RAFT_NOBODY)
+			return true;
+	return false;
 }
 
 void ship_on_image_ok(struct node *n, uint64_t from, const uint8_t *p, uint32_t len)
