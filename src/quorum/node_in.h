@@ -23,7 +23,7 @@
 #define NODE_ORIGINS_MAX 64
 #define NODE_SPACE_MIN (16u << 20)	/* below it nothing new is logged, so that sessions can still end */
 #define NODE_ADMIN_MS 60000u
-#define NODE_SHIP_LOG 8u			/* while an image is under way the next one waits for so much more log */
+#define NODE_SHIP_LOG 8u		/* an image is under way: the next one waits for so much more log */
 #define ENTRY_HEAD 20u			/* of a DATA entry: origin's disk, its starts, its sequence number */
 
 struct pend {				/* a log entry in memory */
