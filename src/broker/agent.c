@@ -43,7 +43,7 @@ static void fail(struct agent *a, enum super_status why, const char *msg, const 
 		return;
 	a->failed = true;
 	agent_log(a, LOG_ERROR, msg, detail, hint);
-	a->env->loop->calls->stop(a->env->loop, why);
+	a->env->loop->calls->stop(a->env->loop, (int)why);
 }
 
 static void timer(struct agent *a, struct loop_timer *t, uint64_t us)

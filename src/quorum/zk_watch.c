@@ -213,7 +213,7 @@ void zk_event(struct zk_conn *c, int64_t zxid, enum zk_event type, struct str pa
 	struct buf b;
 
 	jute_begin_reply(&b, ZK_REPLY_MAX, ZK_XID_EVENT, zxid, 0);
-	jute_int(&b, type);
+	jute_int(&b, (int32_t)type);
 	jute_int(&b, ZK_STATE_CONNECTED);
 	jute_str(&b, path);
 	c->z->st.watches_fired[type]++;

@@ -77,7 +77,7 @@ static struct point *point(const char *name)
 			return &points[i];
 		}
 	}
-	must(!"more points than POINTS");
+	must(false && "more points than POINTS");
 	return NULL;
 }
 

@@ -16,6 +16,8 @@ const char *rw_role(enum raft_role r)
 	return names[r];
 }
 
+static void say(struct rw *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 static void say(struct rw *w, const char *fmt, ...)
 {
 	char line[256];
