@@ -551,6 +551,14 @@ static void publish(struct agent *a)
 	buf_release(&b);
 }
 
+/* The image that clients are answered from names this broker: a moment after the quorum took its registration. */
+static bool serving(const struct agent *a)
+{
+	const struct meta_broker *self = meta_broker(a->m, a->env->node_id);
+
+	return a->published && !a->dirty && a->registered && self && self->registered;
+}
+
 /* End of a turn: slots and leaders, then one image for all that changed in it. */
 static int turn(void *ctx)
 {
@@ -569,7 +577,7 @@ static int turn(void *ctx)
 	}
 	if (a->pending > 0 || a->dirty)
 		timer(a, &a->soon, SOON_US);
-	if (a->published && a->registered && !a->ready_told) {
+	if (!a->ready_told && serving(a)) {
 		a->ready_told = true;
 		a->env->ready(a->env);
 	}

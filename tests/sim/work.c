@@ -214,8 +214,8 @@ static void answers(struct world *w, struct proc *p, int part, struct call *c)
 		o->ticket = (struct part_ticket){ c->ret.ticket.generation, o->base + o->records };
 		trace(w, p, "batch", "%d: id %lld seq %d n %u -> %lld%s", part, (long long)o->id, o->seq, o->records,
 		      (long long)o->base, b->duplicate ? " (duplicate)" : "");
-		struct cell *at = o->base < OFFSETS ? &w->part[part].cell[o->base] : NULL;
-		if (at && at->tag != 0 && at->tag != o->tag)
+		struct cell *at = o->base >= 0 && o->base < OFFSETS ? &w->part[part].cell[o->base] : NULL;
+		if (o->base < 0 || (at && at->tag != 0 && at->tag != o->tag))
 			broken(w, "W2", "a batch was answered with another's offset", o->base, o->seq);
 	}
 }

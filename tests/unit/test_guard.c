@@ -144,7 +144,7 @@ static long anon_kib(void)
 	return kib;
 }
 
-Test(guard, an_announcement_takes_no_memory, .timeout = 20)
+Test(guard, an_announcement_takes_no_memory)
 {
 	start();
 	long before = anon_kib();
@@ -156,7 +156,7 @@ Test(guard, an_announcement_takes_no_memory, .timeout = 20)
 	cr_assert_lt(anon_kib() - before, 1024, "%ld KiB more", anon_kib() - before);
 }
 
-Test(guard, a_large_frame_arrives_whole, .timeout = 20)
+Test(guard, a_large_frame_arrives_whole)
 {
 	start();
 	struct peer *p = peer();
@@ -167,7 +167,7 @@ Test(guard, a_large_frame_arrives_whole, .timeout = 20)
 	}
 }
 
-Test(guard, who_stalls_in_a_frame_is_closed, .timeout = 20)
+Test(guard, who_stalls_in_a_frame_is_closed)
 {
 	start();
 	struct peer *slow = peer(), *idle = peer(), *head = peer();
@@ -179,7 +179,7 @@ Test(guard, who_stalls_in_a_frame_is_closed, .timeout = 20)
 	cr_assert_eq(idle->closed, 1);		/* between two frames one may be silent */
 }
 
-Test(guard, who_does_not_read_is_closed, .timeout = 20)
+Test(guard, who_does_not_read_is_closed)
 {
 	static uint8_t big[4u << 20];
 
@@ -196,7 +196,7 @@ Test(guard, who_does_not_read_is_closed, .timeout = 20)
 }
 
 /* Two peers hold more than a half of the memory and stall: small frames are served, a large one gets their room. */
-Test(guard, memory_that_is_held_for_nothing_is_taken_back, .timeout = 30)
+Test(guard, memory_that_is_held_for_nothing_is_taken_back)
 {
 	start();
 	net_os_patience(net, 60000, 60000);
@@ -211,7 +211,7 @@ Test(guard, memory_that_is_held_for_nothing_is_taken_back, .timeout = 30)
 	cr_assert_eq(small->closed, 1);
 }
 
-Test(guard, a_muted_peer_that_is_gone_is_noticed, .timeout = 30)
+Test(guard, a_muted_peer_that_is_gone_is_noticed)
 {
 	start();
 	struct peer *p = peer(), *there = peer();
@@ -235,7 +235,7 @@ static void on_accept(void *ctx, int fd)
 }
 
 /* Without a descriptor left the listening socket is readable all the time: nobody may spin, nobody may wait. */
-Test(guard, no_descriptor_left, .timeout = 20)
+Test(guard, no_descriptor_left)
 {
 	char why[200];
 	struct rlimit lim = { 64, 64 };
