@@ -38,7 +38,7 @@ struct recovery {
 	uint64_t txn_open;
 	struct log_epoch *epoch;
 	uint32_t epochs;
-	bool epochs_changed, made;
+	bool epochs_changed, made, folder_made;
 	/* of the segment that is being walked: */
 	uint64_t base, first_pos;
 	uint32_t index_n, index_pos, aborted;
@@ -119,7 +119,7 @@ static int open_folder(struct recovery *k)
 	err = log_topic_id_write(d, k->folder.s, &want);
 	if (!err)
 		err = d->calls->sync_dir(d, k->t->log_dir);
-	k->made = true;
+	k->made = k->folder_made = true;
 	return err;
 }
 
@@ -313,6 +313,13 @@ static bool below_recovery_point(const struct recovery *k, uint64_t next_base)
 	return next_base <= k->recovery_point || mutant(HOLES_ALLOWED);
 }
 
+/* A clean stop synced what the checkpoint tells. An append that was killed before its commit may have left whole
+ * batches behind it: they are found, count from now on, and were never synced. L2 */
+static bool on_the_platter(const struct recovery *k)
+{
+	return k->clean && k->ckpt && k->end <= k->recovery_point;
+}
+
 /* Walks [first_pos, bytes): headers alone up to the recovery point, then with CRC. */
 static int walk(struct recovery *k, int file, uint64_t bytes, uint64_t next, uint64_t next_base)
 {
@@ -399,7 +406,7 @@ static int recover_segment(struct recovery *k, uint32_t i, bool *ret_stop)
 	}
 	if (!err)
 		err = trim_side_files(k);
-	if (!err && !k->clean && k->pos > 0)
+	if (!err && !on_the_platter(k) && k->pos > 0)
 		err = k->t->disk->calls->sync(k->t->disk, file);
 	if (k->max_ts > k->log_max_ts)
 		k->log_max_ts = k->max_ts;
@@ -548,10 +555,10 @@ static int settle(struct recovery *k, bool cut)
 	}
 	if (!err && k->epochs_changed)
 		err = log_epochs_write(k->t->disk, k->folder.s, k->epoch, k->epochs, true);
-	if (!err && (!k->clean || k->made))
+	if (!err && (!on_the_platter(k) || k->made))
 		err = k->t->disk->calls->sync_dir(k->t->disk, k->folder.s);
 	/* A kill may have come between mkdir and its sync, last time. */
-	if (!err && !k->clean)
+	if (!err && (!k->clean || (!k->ckpt && !k->folder_made)))
 		err = k->t->disk->calls->sync_dir(k->t->disk, k->t->log_dir);
 	return err;
 }
