@@ -39,6 +39,7 @@ struct recovery {
 	struct log_epoch *epoch;
 	uint32_t epochs;
 	bool epochs_changed, made, folder_made;
+	bool unlinked;			/* and the folder not synced since */
 	/* of the segment that is being walked: */
 	uint64_t base, first_pos;
 	uint32_t index_n, index_pos, aborted;
@@ -70,6 +71,7 @@ static int unlink_in(struct recovery *k, uint64_t base, const char *suffix)
 	log_path_init(&p, k->folder.s);
 	log_path_segment(&p, base, suffix);
 	err = k->t->disk->calls->unlink(k->t->disk, p.s);
+	k->unlinked |= err == OK;
 	return err == E_NOENT ? OK : err;
 }
 
@@ -555,7 +557,8 @@ static int settle(struct recovery *k, bool cut)
 	}
 	if (!err && k->epochs_changed)
 		err = log_epochs_write(k->t->disk, k->folder.s, k->epoch, k->epochs, true);
-	if (!err && (!on_the_platter(k) || k->made))
+	/* Also when a segment went: if a power loss brings it back, the one before would end at its base. L2 */
+	if (!err && (!on_the_platter(k) || k->made || k->unlinked))
 		err = k->t->disk->calls->sync_dir(k->t->disk, k->folder.s);
 	/* A kill may have come between mkdir and its sync, last time. */
 	if (!err && (!k->clean || (!k->ckpt && !k->folder_made)))
