@@ -318,7 +318,8 @@ int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *co
 /*
  * Producer snapshots of the slots whose producers changed much (all of them when clean), then the
  * checkpoint file of the log directory: recovery points (= synced offsets), log starts, high
- * watermarks. clean: everything was synced and nobody appends any more; the next start does not
+ * watermarks. A slot that waits for its recovery, or is OFFLINE, keeps the entry of the last
+ * checkpoint. clean: everything was synced and nobody appends any more; the next start does not
  * scan. Blocks on the device; storage process only.
  */
 int part_checkpoint(struct part_table *t, bool clean) MUST_CHECK;

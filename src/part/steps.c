@@ -564,6 +564,44 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 	return err == E_AGAIN || err == E_NOENT || err == E_FENCED ? OK : err;
 }
 
+static struct uuid topic_of(struct part_record *r)
+{
+	uint64_t w[2] = { atomic_load(&r->topic_id[0]), atomic_load(&r->topic_id[1]) };
+	struct uuid id;
+
+	memcpy(&id, w, sizeof id);
+	return id;
+}
+
+/* Of a replica that cannot be asked now, since it waits for its recovery, the last checkpoint still tells
+ * the truth: without its entry every byte would be checked, and log start and generation go back. T14 */
+static bool entry_of(struct part_table *t, uint32_t slot, struct log_ckpt_entry *ret, bool *ret_synced)
+{
+	struct part_record *r = part_record(t, slot);
+	enum part_state s = part_slot_state(t, slot);
+	struct uuid id = topic_of(r);
+	int32_t partition = atomic_load(&r->partition);
+	const struct log_ckpt_entry *was = log_ckpt_find(&t->ckpt, &id, partition);
+	struct part_view v;
+
+	*ret_synced = true;
+	if (s == PART_FREE || s == PART_DELETING)
+		return false;
+	if (s != PART_ONLINE || part_view(t, slot, &id, &v)) {
+		if (!was || mutant(CHECKPOINT_FORGETS))
+			return false;
+		*ret = *was;
+		return true;
+	}
+	*ret = (struct log_ckpt_entry){ .topic_id = id, .partition = partition,
+		.leader_epoch = v.leader_epoch, .recovery_point = v.synced, .log_start = v.log_start,
+		.local_log_start = v.local_log_start, .high_watermark = v.high_watermark,
+		.generation = v.generation, .segment_base = v.segment_base,
+		.segment_bytes = v.segment_bytes };
+	*ret_synced = v.synced >= v.end;
+	return true;
+}
+
 int part_checkpoint(struct part_table *t, bool clean)
 {
 	uint32_t end = part_slots_end(t);
@@ -573,39 +611,26 @@ int part_checkpoint(struct part_table *t, bool clean)
 
 	c.v = mem_alloc((end + 1) * sizeof *c.v);
 	for (uint32_t i = 0; i < end && !err; i++) {
-		struct part_record *r = part_record(t, i);
-		struct log_ckpt_entry *e = &c.v[c.n];
-		struct part_view v;
-		uint64_t w[2];
+		bool synced;
 
-		if (!part_online(r))
-			continue;
-		w[0] = atomic_load(&r->topic_id[0]);
-		w[1] = atomic_load(&r->topic_id[1]);
-		memcpy(&e->topic_id, w, sizeof w);
 		/* The recovery point before the snapshot: it may only be too small. */
-		if (part_view(t, i, &e->topic_id, &v))
+		if (!entry_of(t, i, &c.v[c.n], &synced))
 			continue;
-		e->partition = atomic_load(&r->partition);
-		e->leader_epoch = v.leader_epoch;
-		e->recovery_point = v.synced;
-		e->log_start = v.log_start;
-		e->local_log_start = v.local_log_start;
-		e->high_watermark = v.high_watermark;
-		e->generation = v.generation;
-		e->segment_base = v.segment_base;
-		e->segment_bytes = v.segment_bytes;
-		if (v.synced < v.end)
-			c.clean = false;
 		c.n++;
-		err = snapshot(t, i, r, clean);
+		c.clean &= synced;
+		if (part_online(part_record(t, i)))
+			err = snapshot(t, i, part_record(t, i), clean);
 	}
 	if (!err)
 		err = log_ckpt_write(t->disk, t->log_dir, &c);
-	if (!err)
-		t->ckpt_sequence++;
-	log_ckpt_release(&c);
-	return err;
+	if (err) {
+		log_ckpt_release(&c);
+		return err;
+	}
+	t->ckpt_sequence++;
+	log_ckpt_release(&t->ckpt);
+	t->ckpt = c;
+	return OK;
 }
 
 int part_checkpoint_load(struct part_table *t, bool *ret_clean)

@@ -56,7 +56,7 @@ struct part_table {
 	uint32_t evict_cursor;
 	struct part_pending pending[PART_BATCHES_MAX];
 	struct disk_piece piece[2 * PART_BATCHES_MAX];
-	struct log_ckpt ckpt;		/* read by part_checkpoint_load() */
+	struct log_ckpt ckpt;		/* what part_checkpoint_load() read, or the one written last */
 	uint64_t ckpt_sequence;
 	uint8_t *scan_buf;		/* LOG_SCAN_BUFFER bytes, made when first needed */
 };
