@@ -66,8 +66,8 @@ static struct point *point(const char *name)
 		if (!points[i].name) {
 			points[i].name = name;
 			/* A reader in the middle of its copy, and what is done without the lock: there others
-			 * go on for longer. */
-			points[i].weight = strcmp(name, "peek_half") == 0 ? 3 :
+			 * go on for longer. Retention seldom comes as far as to move a log start. */
+			points[i].weight = strcmp(name, "peek_half") == 0 || strncmp(name, "retain", 6) == 0 ? 3 :
 					   strncmp(name, "snapshot", 8) == 0 || strncmp(name, "reserve", 7) == 0 ||
 					   strcmp(name, "sync_looks") == 0 ? 10 : 1;
 		}
