@@ -428,6 +428,33 @@ Test(part, recovery_cuts_the_torn_tail)
 	down(&w);
 }
 
+Test(part, a_checkpoint_keeps_who_waits_for_recovery)
+{
+	struct world w = { 0 };
+	uint64_t wake;
+	struct part_sync job;
+	bool clean;
+
+	up(&w);
+	for (int i = 0; i < 20; i++)
+		put(&w, 5, i, 1, 100 + i, 200);
+	cr_assert_eq(part_sync_begin(w.t, w.slot, &job), OK);
+	cr_assert_eq(part_synced(w.t, w.slot, job.gen, 20, &w.conf, &wake), OK);
+	part_sync_end(w.t, &job);
+	cr_assert_eq(part_set_log_start(w.t, w.slot, 10, &wake), OK);
+	cr_assert_eq(part_checkpoint(w.t, false), OK);
+	part_table_free(w.t);
+	mem_free(w.mem);
+	make_table(&w);			/* and a checkpoint before the slot is recovered */
+	cr_assert_eq(part_checkpoint_load(w.t, &clean), OK);
+	cr_assert_eq(part_slot_state(w.t, w.slot), PART_OPENING);
+	cr_assert_eq(part_checkpoint(w.t, false), OK);
+	cr_assert_eq(part_checkpoint(w.t, false), OK);	/* into the other file */
+	restart(&w);
+	cr_assert_eq(view(&w).log_start, 10);
+	down(&w);
+}
+
 Test(part, epochs_and_truncation)		/* traps 53, 63, 86 */
 {
 	struct world w = { 0 };
