@@ -229,7 +229,7 @@ static int truncate_locked(struct part_table *t, uint32_t slot, struct part_reco
 		n--;
 	part_clear_hints(r);
 	if (!mutant(CUT_KEEPS_GENERATION))
-		pub.w[W_GENERATION]++;
+		part_generation_made(r, ++pub.w[W_GENERATION]);
 	if (atomic_load(&r->high_watermark) > pub.w[W_END])
 		atomic_store(&r->high_watermark, pub.w[W_END]);
 	if (atomic_load(&r->last_stable) > pub.w[W_END])

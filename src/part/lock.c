@@ -60,14 +60,10 @@ int part_load(struct part_table *t, struct part_record *r, struct part_pub *ret)
 	return E_DAMAGED;
 }
 
-bool part_load_previous(struct part_record *r, struct part_pub *ret)
+void part_generation_made(struct part_record *r, uint64_t generation)
 {
-	uint64_t c = atomic_load_explicit(&r->commit, memory_order_relaxed);
-
-	if (c < 2)
-		return false;
-	copy_state(r, c - 1, ret);
-	return (uint32_t)ret->w[W_CRC] == state_crc(ret, c - 1);
+	if (atomic_load(&r->generation_made) < generation && !mutant(GENERATION_NOT_KEPT))
+		atomic_store(&r->generation_made, generation);
 }
 
 void part_commit(struct part_record *r, struct part_pub *pub)

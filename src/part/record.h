@@ -150,7 +150,10 @@ struct part_record {
 		_Atomic int64_t start;
 	} epochs[PART_EPOCHS];
 	struct part_replica replicas[PART_REPLICAS_MAX];
-	uint8_t pad2[64];
+	/* Largest truncation generation that was ever published, or nearly; lock owner, before the commit.
+	 * It is outside the state, so that a state that is damaged does not take it along. */
+	_Atomic uint64_t generation_made;
+	uint8_t pad2[56];
 };
 _Static_assert(sizeof(struct part_record) == 1024, "layout 1");
 _Static_assert(offsetof(struct part_record, lock) == 48, "layout 1");
@@ -160,6 +163,7 @@ _Static_assert(offsetof(struct part_record, state) == 256, "layout 1");
 _Static_assert(offsetof(struct part_record, hints) == 512, "layout 1");
 _Static_assert(offsetof(struct part_record, epochs) == 640, "layout 1");
 _Static_assert(offsetof(struct part_record, replicas) == 768, "layout 1");
+_Static_assert(offsetof(struct part_record, generation_made) == 960, "layout 1");
 
 /* ---- producers -------------------------------------------------------------------------------- */
 

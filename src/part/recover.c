@@ -661,12 +661,9 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 		}
 	} else {
 		cut = false;
-		/* A damaged record may not tell its generation. Each one of this table was made by a
-		 * commit, which counts on, and the state before it mostly is still there: so this one is
-		 * larger than all there were (T14). */
-		k.generation += atomic_load(&r->commit);
-		if (part_load_previous(r, &was) && k.generation < was.w[W_GENERATION] + 2)
-			k.generation = was.w[W_GENERATION] + 2;
+		/* A damaged record may not tell its generation; the checkpoint may be older, or lost. T14 */
+		if (k.generation <= atomic_load(&r->generation_made))
+			k.generation = atomic_load(&r->generation_made) + 1;
 	}
 	if (!err)
 		err = open_folder(&k);
@@ -689,6 +686,8 @@ int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record 
 	if (!err)
 		err = settle(&k, cut);
 	pub.w[W_GENERATION] = k.generation;
+	if (!err)
+		part_generation_made(r, k.generation);
 	if (!err)
 		publish(&k, &pub, !cut);
 	part_set_release(&k.set);

@@ -588,7 +588,7 @@ static bool entry_of(struct part_table *t, uint32_t slot, struct log_ckpt_entry 
 	if (s == PART_FREE || s == PART_DELETING)
 		return false;
 	if (s != PART_ONLINE || part_view(t, slot, &id, &v)) {
-		if (!was || mutant(CHECKPOINT_FORGETS))
+		if (!was)
 			return false;
 		*ret = *was;
 		return true;

@@ -107,8 +107,8 @@ void part_unlock(struct part_table *t, struct part_record *r, struct lock_held *
 /* Under the lock: the valid state; E_DAMAGED: it fails its checks, the record now waits for
  * recovery (OPENING). */
 int part_load(struct part_table *t, struct part_record *r, struct part_pub *ret) MUST_CHECK;
-/* Under the lock: the state before the valid one, if nobody has written over it yet. */
-bool part_load_previous(struct part_record *r, struct part_pub *ret);
+/* Under the lock, before the commit that publishes a new truncation generation. T14 */
+void part_generation_made(struct part_record *r, uint64_t generation);
 /* Without the lock: a consistent copy; *ret_commit its number. Not checked against the checksum. */
 void part_peek(struct part_record *r, struct part_pub *ret, uint64_t *ret_commit);
 /* Under the lock: publishes pub as the next commit. */
