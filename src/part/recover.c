@@ -319,7 +319,7 @@ static bool below_recovery_point(const struct recovery *k, uint64_t next_base)
  * batches behind it: they are found, count from now on, and were never synced. L2 */
 static bool on_the_platter(const struct recovery *k)
 {
-	return k->clean && k->ckpt && k->end <= k->recovery_point;
+	return k->clean && ((k->ckpt && k->end <= k->recovery_point) || mutant(CLEAN_FOR_EVER));
 }
 
 /* Walks [first_pos, bytes): headers alone up to the recovery point, then with CRC. */
