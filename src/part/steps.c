@@ -62,11 +62,11 @@ int part_sync_begin(struct part_table *t, uint32_t slot, struct part_sync *ret)
 		err = log_segments(&lr, &v, &n);
 		/* A list that was made while a roll was under way does not name the segment of that roll:
 		 * the active one is taken from the state. L2 */
-		for (uint32_t i = 0; i <= n && !err; i++) {
+		for (uint32_t i = 0; i <= n && !err && !(i == n && mutant(FILES_BEFORE_STATE)); i++) {
 			uint64_t base = i < n ? v[i] : pub.w[W_SEG];
 			uint64_t next = i + 1 < n ? v[i + 1] : pub.w[W_SEG];
 
-			if (i < n && (base >= pub.w[W_SEG] || next <= synced))
+			if (i < n && ((base >= pub.w[W_SEG] && !mutant(FILES_BEFORE_STATE)) || next <= synced))
 				continue;
 			if (ret->n_files == PART_SYNC_FILES) {
 				ret->end = (int64_t)base;
