@@ -634,7 +634,7 @@ static void publish(struct recovery *k, struct part_pub *pub, bool fresh)
 int part_recover_locked(struct part_table *t, uint32_t slot, struct part_record *r, bool clean)
 {
 	/* The clean mark speaks of the files as this broker found them, not of what was appended since. */
-	bool found = atomic_load(&r->commit) == 0;
+	bool found = atomic_load(&r->commit) == 0 || mutant(CLEAN_FOR_EVER);
 	struct recovery k = { .t = t, .slot = slot, .r = r, .clean = clean && found };
 	struct part_pub pub = { .w = { 0 } }, was;
 	bool cut = (atomic_load(&r->intent) & PART_INTENT_REBUILD) != 0;
