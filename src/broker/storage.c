@@ -505,7 +505,7 @@ static void look_at_table(struct storage *st)
 		return;
 	}
 	part_counts(env->table, &c);
-	if (st->watched_us == 0 || now - st->watched_us > WATCH_US) {
+	if (now - st->watched_us > WATCH_US) {
 		st->watched = c;
 		st->watched_us = now;
 		return;
@@ -647,6 +647,8 @@ int storage_start(struct role_env *env)
 	st->tick.fire = tick;
 	st->tick.user = st;
 	look_later(st);
+	part_counts(env->table, &st->watched);
+	st->watched_us = env->clock->mono_us(env->clock);
 	env->loop->calls->timer_set(env->loop, &st->tick, TICK_US);
 	env->loop->calls->turn_hook(env->loop, turn, st);
 	env->ready(env);
