@@ -108,34 +108,36 @@ static void put_children(struct buf *b, const struct znode *n)
 		jute_str(b, (struct str){ k->name, k->name_len });
 }
 
-static enum coord_code get_data(struct reading *r)
+/* The node that a request with a watch flag reads; the watch goes into `table` when it may be read. */
+static enum coord_code read_node(struct reading *r, struct watch_table *table, const struct znode **ret)
 {
 	struct zk_path_watch_request q;
-	const struct znode *n = NULL;
 	enum coord_code code = get_path(r, &q);
 
 	if (code == ZK_OK)
-		code = node_for(r, q.path, PERM_READ, &n);
-	if (code != ZK_OK)
-		return code;
-	if (q.watch)
-		zk_watch_add(r->c, r->c->z->data, q.path, ZK_WATCH_ONCE);
-	put_data(r->out, n);
-	return ZK_OK;
+		code = node_for(r, q.path, PERM_READ, ret);
+	if (code == ZK_OK && q.watch)
+		zk_watch_add(r->c, table, q.path, ZK_WATCH_ONCE);
+	return code;
+}
+
+static enum coord_code get_data(struct reading *r)
+{
+	const struct znode *n = NULL;
+	enum coord_code code = read_node(r, r->c->z->data, &n);
+
+	if (code == ZK_OK)
+		put_data(r->out, n);
+	return code;
 }
 
 static enum coord_code get_children(struct reading *r, bool with_stat)
 {
-	struct zk_path_watch_request q;
 	const struct znode *n = NULL;
-	enum coord_code code = get_path(r, &q);
+	enum coord_code code = read_node(r, r->c->z->child, &n);
 
-	if (code == ZK_OK)
-		code = node_for(r, q.path, PERM_READ, &n);
 	if (code != ZK_OK)
 		return code;
-	if (q.watch)
-		zk_watch_add(r->c, r->c->z->child, q.path, ZK_WATCH_ONCE);
 	put_children(r->out, n);
 	if (with_stat)
 		put_stat_of(r->out, n);
