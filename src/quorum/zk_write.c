@@ -141,13 +141,28 @@ static struct coord_ace *aces(struct batch *b, int32_t n)
 	return n > 0 ? arena_array(&b->arena, (size_t)n, sizeof(struct coord_ace)) : NULL;
 }
 
+/* op with these rights joins the batch; an error before, or in them, is its result instead. */
+static void put_with_acl(struct batch *b, struct coord_op *op, enum coord_code code, struct coord_ace *v, int32_t n)
+{
+	struct buf acl;
+
+	buf_init(&acl, 1 << 24);
+	if (code == ZK_OK)
+		code = fix_acl(b, v, n, &acl);
+	op->acl = (struct bytes){ acl.p, (int32_t)acl.len };
+	if (code != ZK_OK)
+		fail(b, code);
+	else
+		put(b, op);
+	buf_release(&acl);
+}
+
 static void create(struct batch *b, int32_t type, const struct zk_create_request *r)
 {
 	struct coord_op op = { .kind = COORD_CREATE, .path = r->path, .value = r->data, .ttl_ms = r->ttl_ms,
 			      .version = -1 };
 	enum coord_code code = create_flags(b, type, r, &op.flags);
 	struct coord_ace *v = aces(b, r->acl_n);
-	struct buf acl;
 
 	if (code == ZK_OK && r->path.len < 0) {
 		b->marshalling = true;
@@ -158,36 +173,19 @@ static void create(struct batch *b, int32_t type, const struct zk_create_request
 	if (code == ZK_OK && (r->path.len == 0 || !memchr(r->path.p, '/', (size_t)r->path.len) ||
 			      memchr(r->path.p, 0, (size_t)r->path.len)))
 		code = ZK_BAD_ARGUMENTS;
-	buf_init(&acl, 1 << 24);
 	for (int32_t i = 0; v && i < r->acl_n; i++)
 		v[i] = (struct coord_ace){ (uint32_t)r->acl[i].perms, { r->acl[i].scheme, r->acl[i].id } };
-	if (code == ZK_OK)
-		code = fix_acl(b, v, v ? r->acl_n : 0, &acl);
-	op.acl = (struct bytes){ acl.p, (int32_t)acl.len };
-	if (code != ZK_OK)
-		fail(b, code);
-	else
-		put(b, &op);
-	buf_release(&acl);
+	put_with_acl(b, &op, code, v, v ? r->acl_n : 0);
 }
 
 static void set_acl(struct batch *b, const struct zk_set_acl_request *r)
 {
 	struct coord_op op = { .kind = COORD_SET_ACL, .path = r->path, .value = BYTES_NULL, .version = r->version };
 	struct coord_ace *v = aces(b, r->acl_n);
-	struct buf acl;
 
-	buf_init(&acl, 1 << 24);
 	for (int32_t i = 0; v && i < r->acl_n; i++)
 		v[i] = (struct coord_ace){ (uint32_t)r->acl[i].perms, { r->acl[i].scheme, r->acl[i].id } };
-	enum coord_code code = coord_client_path_ok(r->path) ? fix_acl(b, v, v ? r->acl_n : 0, &acl) : ZK_BAD_ARGUMENTS;
-
-	op.acl = (struct bytes){ acl.p, (int32_t)acl.len };
-	if (code != ZK_OK)
-		fail(b, code);
-	else
-		put(b, &op);
-	buf_release(&acl);
+	put_with_acl(b, &op, coord_client_path_ok(r->path) ? ZK_OK : ZK_BAD_ARGUMENTS, v, v ? r->acl_n : 0);
 }
 
 /* Kinds with a path and a version, and perhaps a value. */
