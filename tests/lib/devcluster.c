@@ -163,20 +163,29 @@ void dev_remove(struct dev_cluster *d)
 
 /* ---- processes ---- */
 
-static int parent_of(const char *pid)
+/* What /proc tells of a process, with a 0 behind it; its length, -1: there is none. */
+static ssize_t proc_read(const char *pid, const char *what, char *ret, size_t cap)
 {
-	char path[300], text[512], *p;
-	FILE *f;
-	size_t n;
-	int parent = -1;
+	char path[300];
 
-	snprintf(path, sizeof path, "/proc/%s/stat", pid);
-	f = fopen(path, "re");
+	snprintf(path, sizeof path, "/proc/%s/%s", pid, what);
+	FILE *f = fopen(path, "re");
 	if (!f)
 		return -1;
-	n = fread(text, 1, sizeof text - 1, f);
+	size_t n = fread(ret, 1, cap - 1, f);
+
 	fclose(f);
-	text[n] = 0;
+	ret[n] = 0;
+	return (ssize_t)n;
+}
+
+static int parent_of(const char *pid)
+{
+	char text[512], *p;
+	int parent = -1;
+
+	if (proc_read(pid, "stat", text, sizeof text) < 0)
+		return -1;
 	p = strrchr(text, ')');
 	if (p && p[1] && p[2] != 'Z' && sscanf(p + 3, " %d", &parent) != 1)
 		return -1;
@@ -185,17 +194,13 @@ static int parent_of(const char *pid)
 
 static int role_of(pid_t pid)
 {
-	char path[64], text[512];
-	FILE *f;
-	size_t n;
+	char name[16], text[512];
 
-	snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
+	snprintf(name, sizeof name, "%d", (int)pid);
+	ssize_t n = proc_read(name, "cmdline", text, sizeof text);
+
+	if (n < 0)
 		return -1;
-	n = fread(text, 1, sizeof text - 1, f);
-	fclose(f);
-	text[n] = 0;
 	if (n > 0 && strstr(text, "moldau-quorum"))
 		return DEV_QUORUM;
 	if (n == 0 || !strstr(text, "moldau-broker"))
