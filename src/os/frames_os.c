@@ -8,11 +8,18 @@
 #define SHIFT 12			/* smallest buffer: 4 KiB */
 #define KEPT_MAX ((uint64_t)16 << 20)
 #define TRIM_US 1000000
+/*
+ * A large frame must cost the others no stall: it grows by moving page tables, never by copying (malloc maps
+ * each block from MAPPED on and must not raise that bound by itself), and is given back in steps.
+ */
+#define MAPPED (1 << 20)
+#define STEP_BYTES ((uint64_t)2 << 20)
+#define STEP_US 1000
 
 struct frame_head {			/* in front of each frame */
 	uint64_t cap;			/* with this head */
 	union {
-		struct frame_head *next;	/* while it is kept */
+		struct frame_head *next;	/* while it is kept, or going */
 		uint64_t counted;		/* in out_bytes, while it is out */
 	};
 };
@@ -93,7 +100,14 @@ void frames_free(struct frames *f, uint8_t *frame)
 	unsigned k = class_of(h->cap);
 
 	f->out_bytes -= h->counted;
-	if (k == FRAMES_CLASSES || f->kept_bytes + h->cap > KEPT_MAX) {
+	if (h->cap > LARGEST) {
+		h->next = f->going;
+		f->going = h;
+		if (!h->next)
+			f->loop->calls->timer_set(f->loop, &f->step, 0);
+		return;
+	}
+	if (f->kept_bytes + h->cap > KEPT_MAX) {
 		mem_free(h);
 		return;
 	}
@@ -134,8 +148,26 @@ static void trim(struct loop_timer *t)
 		malloc_trim(0);
 }
 
+/* Shortens what is going by a step; its pages go back to the system. */
+static void step(struct loop_timer *t)
+{
+	struct frames *f = t->user;
+	struct frame_head *h = f->going;
+
+	if (h->cap <= STEP_BYTES) {
+		f->going = h->next;
+		mem_free(h);
+	} else {
+		h->cap -= STEP_BYTES;
+		f->going = mem_resize(h, h->cap);
+	}
+	if (f->going)
+		f->loop->calls->timer_set(f->loop, &f->step, STEP_US);
+}
+
 void frames_init(struct frames *f, struct loop *loop)
 {
-	*f = (struct frames){ .loop = loop, .trim.fire = trim };
-	f->trim.user = f;
+	*f = (struct frames){ .loop = loop, .trim.fire = trim, .step.fire = step };
+	f->trim.user = f->step.user = f;
+	mallopt(M_MMAP_THRESHOLD, MAPPED);
 }

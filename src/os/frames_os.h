@@ -22,8 +22,9 @@ struct frames {
 	uint64_t kept_bytes;
 	uint64_t out_bytes;		/* of buffers handed out: what lies in them, at least 4 KiB each */
 	struct loop *loop;
-	struct loop_timer trim;
+	struct loop_timer trim, step;
 	bool trim_armed;
+	struct frame_head *going;	/* larger ones given back: freed a step at a time */
 };
 
 void frames_init(struct frames *f, struct loop *loop);

@@ -287,10 +287,16 @@ static uint32_t read_scratch(struct net_conn *c, bool *ret_more)
 	return got;
 }
 
+/* A frame that is larger than buffers that are kept goes into fresh pages: slower, so less of it a turn. */
+static uint32_t turn_bytes(const struct net_conn *c)
+{
+	return c->frame && c->frame_len > GUESS_MAX ? READ_TURN_BYTES / 4 : READ_TURN_BYTES;
+}
+
 /* The rest of a large frame into its place, and the length word of the next one. */
 static uint32_t read_rest(struct net_conn *c, bool *ret_more)
 {
-	uint32_t need = frame_need(c);
+	uint32_t room = frame_need(c), turn = turn_bytes(c), need = room < turn ? room : turn;
 	bool last = c->frame_got + need == c->frame_len;
 	uint8_t head[4];
 	struct iovec v[2] = { { c->frame + c->frame_got, need }, { head, 4 } };
@@ -343,7 +349,7 @@ static void read_some(struct net_conn *c)
 	uint32_t total = 0;
 	bool more = true;
 
-	while (more && total < READ_TURN_BYTES && c->state == OPEN && !c->muted && c->ahead_len == 0 &&
+	while (more && total < turn_bytes(c) && c->state == OPEN && !c->muted && c->ahead_len == 0 &&
 	       guard_may_read(c)) {
 		if (c->frame && c->frame_len - c->frame_got >= DIRECT_BYTES)
 			total += read_rest(c, &more);
