@@ -56,11 +56,15 @@ static const char *const violation_name[V_N] = {
 	"recovered log differs", "duplicate not recognized after restart",
 };
 
+struct ack {				/* the last batch acknowledged; n = 0: none */
+	int64_t offset;
+	int32_t seq, n;
+};
+
 struct client {				/* a client's own memory: survives its worker */
-	_Atomic int32_t acked;		/* sequences below are acknowledged */
 	_Atomic int32_t sent;		/* sequences below may be in the log */
-	_Atomic int64_t last_offset;	/* of the last acknowledged batch */
-	_Atomic int32_t last_seq, last_n;
+	_Atomic int now;		/* which of the two holds: one store takes an acknowledgement or does not */
+	struct ack ack[2];
 };
 
 static struct shared {
@@ -257,6 +261,28 @@ static bool wait_for(struct part_table *t, int part, const struct part_ticket *k
 	return false;
 }
 
+static const struct ack *acknowledged(struct client *c)
+{
+	return &c->ack[c->now];
+}
+
+/* Sequences below are acknowledged. */
+static int32_t acked(struct client *c)
+{
+	return acknowledged(c)->seq + acknowledged(c)->n;
+}
+
+static void take_ack(struct client *c, const struct part_batch *b)
+{
+	const struct ack *last = acknowledged(c);
+
+	if (last->n > 0 && b->base_offset < last->offset + last->n)
+		violate(V_OFFSET);
+	c->ack[!c->now] = (struct ack){ .offset = b->base_offset, .seq = b->base_sequence, .n = (int32_t)b->records };
+	c->now = !c->now;
+	S->acks++;
+}
+
 static void worker_turn(struct part_table *t, int id, uint8_t (*buf)[61 + BODY_MAX])
 {
 	int part = (int)rng_below(&rng, PARTS), n = 0;
@@ -269,7 +295,7 @@ static void worker_turn(struct part_table *t, int id, uint8_t (*buf)[61 + BODY_M
 	for (int k = 0; k < 1 + (int)rng_below(&rng, 2); k++) {
 		int p = id + WORKERS * ((first + k) % (PRODUCERS / WORKERS));
 		struct client *c = &S->c[p][part];
-		int32_t seq = c->acked;
+		int32_t seq = acked(c);
 
 		for (int m = 0; m < 1 + (int)rng_below(&rng, 2); m++) {
 			who[n] = p;
@@ -299,16 +325,8 @@ static void worker_turn(struct part_table *t, int id, uint8_t (*buf)[61 + BODY_M
 			violate(v[i].err == E_RANGE ? V_REFUSED : V_STATE);
 			continue;
 		}
-		if (v[i].base_sequence != c->acked)
-			continue;
-		if (c->last_n > 0 && v[i].base_offset < c->last_offset + c->last_n)
-			violate(V_OFFSET);
-		/* A kill between these leaves the client with an ack it did not get: it retries. */
-		c->last_seq = v[i].base_sequence;
-		c->last_n = (int32_t)v[i].records;
-		c->last_offset = v[i].base_offset;
-		c->acked += (int32_t)v[i].records;
-		S->acks++;
+		if (v[i].base_sequence == acked(c))
+			take_ack(c, &v[i]);
 	}
 }
 
@@ -601,7 +619,7 @@ static void check_part(struct part_table *t, int part, uint64_t *batches)
 
 		if (k.next[p] < 0)
 			continue;	/* retention took all of it */
-		if (k.next[p] < c->acked)
+		if (k.next[p] < acked(c))
 			violate(V_LOST);
 		if (k.next[p] > c->sent)
 			violate(V_AHEAD);
@@ -655,11 +673,13 @@ static void restart(struct part_table *t)
 			struct client *c = &S->c[p][i];
 			struct part_appended out;
 
-			if (c->last_n == 0 || c->acked != c->last_seq + c->last_n || c->sent - c->acked > 6)
+			const struct ack *last = acknowledged(c);
+
+			if (last->n == 0 || c->sent - acked(c) > 6)
 				continue;
-			struct part_batch b = make(buf, p, i, c->last_seq);
+			struct part_batch b = make(buf, p, i, last->seq);
 			int err = part_append(t, G.slot[i], &G.topic, -1, &G.conf[i], &b, 1, 1000, &out);
-			if (err || b.err || !b.duplicate || b.base_offset != c->last_offset)
+			if (err || b.err || !b.duplicate || b.base_offset != last->offset)
 				violate(V_DEDUP);
 		}
 	}
