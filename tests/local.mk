@@ -5,6 +5,7 @@ EXTRA_DIST += %D%/lsan.supp
 include tests/lib/local.mk
 include tests/unit/local.mk
 include tests/sim/local.mk
+include tests/qsim/local.mk
 include tests/torture/local.mk
 include tests/fuzz/local.mk
 include tests/system/local.mk

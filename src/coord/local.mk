@@ -1,3 +1,4 @@
+COORD_SOURCES = %D%/coord.h %D%/tree.h %D%/tree.c %D%/ops.c %D%/apply.c %D%/acl.c %D%/client.c %D%/quota.c %D%/snap.c
 noinst_LIBRARIES += src/coord/libcoord.a
-src_coord_libcoord_a_SOURCES = %D%/coord.h %D%/tree.h %D%/tree.c %D%/ops.c %D%/apply.c %D%/acl.c %D%/client.c %D%/quota.c %D%/snap.c
+src_coord_libcoord_a_SOURCES = $(COORD_SOURCES)
 PURE_LIBS += src/coord/libcoord.a

@@ -325,9 +325,15 @@ static void op_finish(struct sim_event *e)
 {
 	struct sim_op *o = (struct sim_op *)e, **at = &o->disk->ops;
 	struct disk_op *op = o->op;
-	struct disk *d = &o->disk->disk;
+	struct sim_disk *port = o->disk;
+	struct disk *d = &port->disk;
+	uint64_t stands = port->stands ? port->stands(port->ctx) : 0;
 	int err = OK;
 
+	if (stands > 0) {
+		sim_at(port->fs->sim, e, stands);
+		return;
+	}
 	while (*at != o)
 		at = &(*at)->next;
 	*at = o->next;
@@ -352,7 +358,10 @@ static void op_finish(struct sim_event *e)
 		err = d_unlink(d, op->path);
 		break;
 	}
-	op->done(op, err);
+	if (port->finish)
+		port->finish(port->ctx, op, err);
+	else
+		op->done(op, err);
 }
 
 static void d_submit(struct disk *d, struct disk_op *op)
@@ -421,7 +430,7 @@ struct sim_fs *sim_fs_new(struct sim *s)
 	return fs;
 }
 
-void sim_fs_free(struct sim_fs *fs)
+void sim_fs_wipe(struct sim_fs *fs)
 {
 	fs_entries_drop(fs);
 	while (fs->names)
@@ -429,6 +438,11 @@ void sim_fs_free(struct sim_fs *fs)
 	while (fs->dur_names)
 		fs_name_drop(fs, &fs->dur_names, fs->dur_names->path);
 	must(fs->inodes == NULL);
+}
+
+void sim_fs_free(struct sim_fs *fs)
+{
+	sim_fs_wipe(fs);
 	mem_free(fs);
 }
 

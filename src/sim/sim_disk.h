@@ -35,6 +35,8 @@ struct sim_fs_faults {			/* chances in ppm per call; set by the seed's swarm opt
 
 struct sim_fs *sim_fs_new(struct sim *s);
 void sim_fs_free(struct sim_fs *fs);
+/* Another, empty disk is in its place; nothing may be open. */
+void sim_fs_wipe(struct sim_fs *fs);
 struct sim_fs_faults *sim_fs_faults(struct sim_fs *fs);
 const struct sim_fs_counts *sim_fs_counts(struct sim_fs *fs);
 void sim_fs_power_loss(struct sim_fs *fs);
@@ -65,6 +67,10 @@ struct sim_disk {
 	uint32_t n_handles;
 	struct sim_op *ops;		/* requests in flight */
 	uint64_t incarnation;
+	/* Of the world, may be NULL: how long the process still stands (us), and done() as an event of it. */
+	uint64_t (*stands)(void *ctx);
+	void (*finish)(void *ctx, struct disk_op *op, int err);
+	void *ctx;
 	bool warmed;			/* nothing is cold: the process has just waited for a DISK_WARM */
 };
 

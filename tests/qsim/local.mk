@@ -1,0 +1,5 @@
+check_PROGRAMS += tests/qsim/run
+tests_qsim_run_SOURCES = %D%/run.c %D%/world.c %D%/world.h %D%/nemesis.c %D%/client.c %D%/check.c tests/sim/heap.c tests/sim/heap.h
+tests_qsim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
+# Not libmem: heap.c takes its place.
+tests_qsim_run_LDADD = src/sim/libsim.a src/quorum/libnodem.a src/wire/libwire.a src/base/libmutant.a src/base/libbase.a $(MSGPACK_LIBS)
