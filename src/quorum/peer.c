@@ -345,6 +345,18 @@ static void answer_hello(struct caller *c, int err, const char *why)
 	push(c->p, c->net, &b);
 }
 
+/* A machine that lost its power says no farewell. Who calls from the address of an open link and has another disk
+ * is behind it now; nothing would ever be sent on that link, so nobody else would notice. */
+static void drop_stale(struct peers *p, const struct peer_hello *h)
+{
+	for (uint32_t i = 0; i < p->nlinks; i++) {
+		struct link *k = p->link[i];
+
+		if (k->state == LINK_OPEN && k->it.disk != h->disk && strcmp(k->address, h->address) == 0)
+			p->net->calls->abort(k->net);
+	}
+}
+
 static void on_hello(struct caller *c, const uint8_t *p, uint32_t len)
 {
 	struct mp_reader m = mp_of(p, len);
@@ -367,6 +379,7 @@ static void on_hello(struct caller *c, const uint8_t *p, uint32_t len)
 		return;
 	}
 	c->greeted = true;
+	drop_stale(c->p, &c->it);
 	struct link *back = link_to(c->p, c->it.disk);
 
 	if (back) {

@@ -213,6 +213,14 @@ static int drop_stale(struct rlog *l, const struct found *f)
 	return err;
 }
 
+/* It ends before the snapshot: what comes next goes into a new one, or there would be a gap in it. */
+static void end_segment(struct rlog *l)
+{
+	if (l->file >= 0)
+		l->disk->calls->close(l->disk, l->file);
+	l->file = -1;
+}
+
 static int copy_aside(struct rlog *l, const char *to, const uint8_t *p, uint64_t len)
 {
 	int file, err = l->disk->calls->open(l->disk, to, DISK_CREATE | DISK_TRUNC, &file);
@@ -226,9 +234,9 @@ static int copy_aside(struct rlog *l, const char *to, const uint8_t *p, uint64_t
 
 /*
  * K3: damage, and peers to fetch from. First it is made durable that this log has lost entries, then what is
- * good of segment i stays and the rest is kept beside it under another name.
+ * good of segment i stays and the rest is kept beside it under another name. joins: what stays reaches to l->last.
  */
-static int set_aside(struct rlog *l, const struct found *f, uint32_t i, uint64_t good)
+static int set_aside(struct rlog *l, const struct found *f, uint32_t i, uint64_t good, bool joins)
 {
 	char path[RLOG_PATH_MAX], to[RLOG_PATH_MAX];
 	uint8_t *p = NULL;
@@ -255,12 +263,15 @@ static int set_aside(struct rlog *l, const struct found *f, uint32_t i, uint64_t
 	}
 	if (good == 0 && l->nseg > 0 && l->seg[l->nseg - 1].first == f->log[i])
 		rlog_seg_drop(l, l->nseg - 1);
+	if (!err && !joins)
+		end_segment(l);
 	return err;
 }
 
-/* *ret_good: with E_DAMAGED, the bytes before it. E_CONFLICT: the log is older than the snapshot (K8). */
+/* *ret_good: with E_DAMAGED, the bytes before it; *ret_joins: they reach to l->last. E_CONFLICT: the log is older
+ * than the snapshot (K8). */
 static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint64_t len, bool last,
-			const struct rlog_load *load, uint64_t *ret_good, char *why, size_t cap)
+			const struct rlog_load *load, uint64_t *ret_good, bool *ret_joins, char *why, size_t cap)
 {
 	uint64_t at = RLOG_SEGMENT_HEAD, gap, expect = be64_get(p + 38);
 	int err = OK;
@@ -272,13 +283,16 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 		if (err == OK && (e.index != expect || (e.index > l->last && e.term < l->last_term)))
 			err = E_BAD;
 		if (err) {
-			if (last && !was_durable(p + at, len - at, expect))
-				return cut(l, path, at, len);
+			if (last && !was_durable(p + at, len - at, expect)) {
+				err = OK;
+				break;
+			}
 			snprintf(why, cap, "%s: entry %llu at byte %llu is damaged (%s), and it was acknowledged: "
 				 "refusing to go on without it; restore this folder from a copy, or empty it if other "
 				 "nodes have the data",
 				 path, (unsigned long long)expect, (unsigned long long)at, err_text(err));
 			*ret_good = at;
+			*ret_joins = expect == l->last + 1;
 			return E_DAMAGED;
 		}
 		if (e.index == l->last && l->last == l->snaps[0] && e.term != l->last_term)
@@ -297,15 +311,13 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 		l->bytes_since_snapshot += RLOG_ENTRY_HEAD + (uint64_t)e.len;
 	}
 	err = last ? cut(l, path, at, len) : OK;
-	if (!err && last && expect != l->last + 1) {	/* it ends before the snapshot: go on in a new one */
-		l->disk->calls->close(l->disk, l->file);
-		l->file = -1;
-	}
+	if (!err && last && expect != l->last + 1)
+		end_segment(l);
 	return err;
 }
 
 static int load_segment(struct rlog *l, uint64_t first, bool last, const struct rlog_load *load,
-			uint64_t *ret_good, char *why, size_t cap)
+			uint64_t *ret_good, bool *ret_joins, char *why, size_t cap)
 {
 	uint8_t *p = NULL;
 	uint64_t len = 0;
@@ -334,7 +346,7 @@ static int load_segment(struct rlog *l, uint64_t first, bool last, const struct 
 			 (unsigned long long)l->last + 1);
 		err = E_DAMAGED;
 	} else {
-		err = load_entries(l, path, p, len, last, load, ret_good, why, cap);
+		err = load_entries(l, path, p, len, last, load, ret_good, ret_joins, why, cap);
 	}
 	mem_free(p);
 	return err;
@@ -365,15 +377,16 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 	}
 	for (uint32_t i = 0; !err && i < f.nlog; i++) {
 		uint64_t good = 0;
+		bool joins = false;
 
-		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, &good, why, cap);
+		err = load_segment(l, f.log[i], i + 1 == f.nlog, load, &good, &joins, why, cap);
 		if (err == E_CONFLICT) {
 			err = drop_stale(l, &f);
 			break;
 		}
 		if (err == E_DAMAGED && load->may_recover && load->may_recover(l->user)) {
 			snprintf(l->damage, sizeof l->damage, "%.250s", why);
-			err = set_aside(l, &f, i, good);
+			err = set_aside(l, &f, i, good, joins);
 			break;
 		}
 	}

@@ -252,8 +252,10 @@ static void note_end(struct machine *m, struct session *s)
 
 	s->gone = true;
 	count(s->asked ? C_close : C_expire);
+	/* Heard after its end was logged: too late. */
 	for (uint32_t i = 0; i < MACHINES && !s->asked; i++)
-		if (term != 0 && s->touch[i].term == term && time - s->touch[i].wall_ms < (int64_t)s->timeout_ms)
+		if (term != 0 && s->touch[i].term == term && time >= s->touch[i].wall_ms &&
+		    time - s->touch[i].wall_ms < (int64_t)s->timeout_ms)
 			broken(w, "Q7", "session %llx of %u ms ended %lld ms after n%u, leader of term %llu, had heard of it",
 			       (unsigned long long)s->id, s->timeout_ms, (long long)(time - s->touch[i].wall_ms), i,
 			       (unsigned long long)term);
@@ -442,6 +444,8 @@ void check_end(struct world *w)
 	struct machine *l = leader(w);
 	struct node_role role;
 
+	world_tell(w);
+	nemesis_look(w);
 	if (!l) {
 		broken(w, "Q10", "nobody leads");
 		return;

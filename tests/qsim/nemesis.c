@@ -106,7 +106,7 @@ static bool may_lose(struct world *w, uint32_t victim)
 }
 
 /* The place is taken again: the leader knows the new disk as a voter, and nobody's log is in repair. */
-static void look_at_lost(struct world *w)
+void nemesis_look(struct world *w)
 {
 	int victim = w->lost;
 
@@ -247,7 +247,7 @@ static void on_nemesis(struct sim_event *e)
 	struct machine *l = leader(w);
 	uint32_t victim = l && below(w, 3) == 0 ? l->id : below(w, MACHINES);
 
-	look_at_lost(w);
+	nemesis_look(w);
 	if (w->calm)
 		return;
 	if (is_on(w, k) || k == K_HEAL)

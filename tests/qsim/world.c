@@ -280,6 +280,27 @@ struct machine *leader(struct world *w)
 	return l;
 }
 
+void world_tell(struct world *w)
+{
+	for (uint32_t i = 0; i < MACHINES && tracing; i++) {
+		struct node_role r;
+
+		if (!w->m[i].node)
+			continue;
+		node_role(w->m[i].node, &r);
+		const struct raft *f = &w->m[i].node->raft;
+		trace(w, (int)i, "state %d raft %d term %llu leader %d last %llu durable %llu commit %llu applied %llu%s%s%s", r.state,
+		      f->role, (unsigned long long)f->term, r.leader_known ? (int)r.leader : -1, (unsigned long long)f->last,
+		      (unsigned long long)f->durable, (unsigned long long)f->commit, (unsigned long long)w->m[i].node->applied,
+		      f->recovering ? " recovering" : "", f->removed ? " removed" : "", w->m[i].node->voting ? " voting" : "");
+		for (uint32_t k = 0; k < r.nmembers; k++)
+			trace(w, (int)i, "  n%u disk %016llx%s%s%s%s match %llu", r.members[k].id,
+			      (unsigned long long)r.members[k].disk_id, r.members[k].voter ? " voter" : "",
+			      r.members[k].learner ? " learner" : "", r.members[k].leaving ? " leaving" : "",
+			      r.members[k].connected ? " connected" : "", (unsigned long long)r.members[k].match);
+	}
+}
+
 /* ---- the world ---- */
 
 static void machine_init(struct world *w, uint32_t i)

@@ -206,10 +206,14 @@ void machine_run(struct machine *m, void (*fn)(void *arg), void *arg);
 void machine_kill(struct machine *m, bool power);
 void machine_start_in(struct machine *m, uint64_t us);
 struct machine *leader(struct world *w);
+/* What each node thinks; into the trace. */
+void world_tell(struct world *w);
 
 /* nemesis.c */
 void nemesis_init(struct world *w);
 void nemesis_calm(struct world *w);
+/* Is the lost disk's place taken again? */
+void nemesis_look(struct world *w);
 
 /* client.c */
 void clients_init(struct world *w);
