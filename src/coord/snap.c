@@ -7,6 +7,7 @@
  * Order of children and of ephemerals is kept, so a tree that was loaded answers as the one saved.
  */
 #include "coord/tree.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -50,12 +51,12 @@ void coord_save(const struct coord *c, struct buf *b)
 	mp_put_array(b, 5);
 	mp_put_int(b, COORD_SNAP_VERSION);
 	mp_put_int(b, c->zxid);
-	mp_put_int(b, c->time_ms);
+	mp_put_int(b, mutant(IMAGE_FORGETS_TIME) ? 0 : c->time_ms);
 	mp_put_int(b, (int64_t)c->nodes + 1);
-	mp_put_int(b, c->nsessions);
+	mp_put_int(b, mutant(IMAGE_FORGETS_SESSIONS) ? 0 : c->nsessions);
 	for (const struct znode *n = c->root; n; n = coord_next(c->root, n))
 		save_node(n, b);
-	for (const struct coord_session *s = c->first; s; s = s->next) {
+	for (const struct coord_session *s = c->first; s && !mutant(IMAGE_FORGETS_SESSIONS); s = s->next) {
 		uint32_t n = 0;
 
 		for (const struct znode *e = s->eph_first; e; e = e->eph_next)

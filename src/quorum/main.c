@@ -432,6 +432,7 @@ static void on_metrics(void *ctx, struct buf *b)
 	metric(b, "snapshots_total", "counter", st.snapshots);
 	metric(b, "elections_won_total", "counter", st.elections);
 	metric(b, "forwarded_proposals_total", "counter", st.forwarded);
+	metric(b, "repeated_proposals_total", "counter", st.repeated);
 	metric(b, "read_barriers_total", "counter", st.reads);
 	metric(b, "images_sent_total", "counter", st.snapshots_sent);
 	metric(b, "images_received_total", "counter", st.snapshots_received);

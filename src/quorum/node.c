@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "quorum/node_in.h"
 
 #define SPACE_CHECK_US 500000u
@@ -103,6 +104,7 @@ static void apply_data(struct node *n, const struct pend *e)
 	struct coord_result r;
 
 	if (!propose_fresh(n, e)) {
+		n->repeated++;
 		propose_applied(n, e, NULL);
 		return;
 	}
@@ -179,7 +181,7 @@ static void do_append(struct node *n, const struct raft_entry *v, uint32_t count
 
 static void send_or_hold(struct node *n, const struct raft_msg *m)
 {
-	if (!n->voting)
+	if (!n->voting || mutant(VOTE_NOT_AWAITED))
 		message_send(n, m);
 	else if (n->nheld < NODE_HELD_MAX)
 		n->held[n->nheld++] = *m;		/* raft.h R2 */
@@ -322,8 +324,10 @@ static void start_snapshot(struct node *n)
 	member_put(n, &c, raft_config_at(&n->raft, n->applied));
 	mp_put_bin(&b, c.p, (uint32_t)c.len);
 	buf_release(&c);
-	mp_put_array(&b, n->norigins);
-	for (uint32_t i = 0; i < n->norigins; i++) {
+	uint32_t norigins = mutant(IMAGE_FORGETS_ORIGINS) ? 0 : n->norigins;
+
+	mp_put_array(&b, norigins);
+	for (uint32_t i = 0; i < norigins; i++) {
 		mp_put_array(&b, 4);
 		mp_put_int(&b, (int64_t)n->origin[i].disk);
 		mp_put_int(&b, n->origin[i].starts);
@@ -785,7 +789,7 @@ void node_stats(const struct node *n, struct node_stats *ret)
 		.proposals = n->proposals, .syncs = n->syncs, .torn_bytes = n->log.cut_bytes,
 		.elections = n->elections, .forwarded = n->forwarded, .reads = n->nreads,
 		.snapshots_sent = n->images_sent, .snapshots_received = n->images_taken,
-		.dropped_messages = n->dropped + (n->peers ? peers_dropped(n->peers) : 0), .leads = n->served,
+		.dropped_messages = n->dropped + (n->peers ? peers_dropped(n->peers) : 0), .repeated = n->repeated, .leads = n->served,
 	};
 }
 

@@ -130,6 +130,7 @@ struct node_role {
 struct node_stats {
 	uint64_t term, commit, applied, last, durable, log_segments, snapshots, proposals, syncs, torn_bytes;
 	uint64_t elections, forwarded, reads, snapshots_sent, snapshots_received, dropped_messages;
+	uint64_t repeated;		/* entries that were skipped: N2 */
 	bool leads;
 };
 

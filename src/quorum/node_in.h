@@ -158,7 +158,7 @@ struct node {
 	uint64_t image_from;		/* the leader that sends one */
 	uint64_t snapshot_log_bytes;
 	/* counters */
-	uint64_t snapshots, proposals, syncs, nreads, elections, forwarded, images_sent, images_taken, dropped;
+	uint64_t snapshots, proposals, syncs, nreads, elections, forwarded, images_sent, images_taken, dropped, repeated;
 };
 
 static inline uint64_t node_now_ms(struct node *n)

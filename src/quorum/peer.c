@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 
 enum link_state { LINK_WAITING, LINK_DIALING, LINK_GREETING, LINK_OPEN };
 
@@ -290,20 +291,22 @@ void peers_want_begin(struct peers *p)
 		p->link[i]->wanted = false;
 }
 
-void peers_want(struct peers *p, const char *address)
+static struct link *link_at(const struct peers *p, const char *address)
 {
-	if (strcmp(address, p->self.address) == 0 || address[0] == 0 || strlen(address) >= PEER_ADDRESS_MAX)
-		return;
 	for (uint32_t i = 0; i < p->nlinks; i++)
-		if (strcmp(p->link[i]->address, address) == 0) {
-			p->link[i]->wanted = true;
-			return;
-		}
-	if (p->nlinks == PEER_LINKS_MAX)
+		if (strcmp(p->link[i]->address, address) == 0)
+			return p->link[i];
+	return NULL;
+}
+
+static void link_add(struct peers *p, const char *address, bool wanted)
+{
+	if (strcmp(address, p->self.address) == 0 || address[0] == 0 || strlen(address) >= PEER_ADDRESS_MAX ||
+	    p->nlinks == PEER_LINKS_MAX)
 		return;
 	struct link *k = mem_alloc(sizeof *k);
 
-	*k = (struct link){ .p = p, .wanted = true, .backoff_ms = PEER_DIAL_MS_MIN };
+	*k = (struct link){ .p = p, .wanted = wanted, .backoff_ms = PEER_DIAL_MS_MIN };
 	memcpy(k->address, address, strlen(address) + 1);
 	k->timer = (struct loop_timer){ .fire = on_link_timer, .user = k };
 	p->link[p->nlinks++] = k;
@@ -311,12 +314,32 @@ void peers_want(struct peers *p, const char *address)
 		dial(k);
 }
 
+void peers_want(struct peers *p, const char *address)
+{
+	struct link *k = link_at(p, address);
+
+	if (k)
+		k->wanted = true;
+	else
+		link_add(p, address, true);
+}
+
+/* WHY callers too: a node that was away while members changed does not know who leads now, but has to answer. */
+static bool calls_from(const struct peers *p, const char *address)
+{
+	const struct caller *c = p->callers;
+
+	while (c && (!c->greeted || strcmp(c->it.address, address) != 0))
+		c = c->next;
+	return c != NULL;
+}
+
 void peers_want_end(struct peers *p)
 {
 	for (uint32_t i = p->nlinks; i-- > 0;) {
 		struct link *k = p->link[i];
 
-		if (k->wanted)
+		if (k->wanted || calls_from(p, k->address))
 			continue;
 		p->link[i] = p->link[--p->nlinks];
 		if (k->net) {
@@ -352,7 +375,7 @@ static void drop_stale(struct peers *p, const struct peer_hello *h)
 	for (uint32_t i = 0; i < p->nlinks; i++) {
 		struct link *k = p->link[i];
 
-		if (k->state == LINK_OPEN && k->it.disk != h->disk && strcmp(k->address, h->address) == 0)
+		if (!mutant(LINK_STALE) && k->state == LINK_OPEN && k->it.disk != h->disk && strcmp(k->address, h->address) == 0)
 			p->net->calls->abort(k->net);
 	}
 }
@@ -386,13 +409,13 @@ static void on_hello(struct caller *c, const uint8_t *p, uint32_t len)
 		c->p->ev.on_up(c->p->user, &back->it);
 		return;
 	}
-	for (uint32_t i = 0; i < c->p->nlinks; i++) {	/* it is there: no need to wait with our own dial */
-		struct link *k = c->p->link[i];
-
-		if (k->state == LINK_WAITING && strcmp(k->address, c->it.address) == 0) {
-			k->backoff_ms = PEER_DIAL_MS_MIN;
-			c->p->loop->calls->timer_set(c->p->loop, &k->timer, 0);
-		}
+	struct link *k = link_at(c->p, c->it.address);
+	if (!k) {
+		if (!mutant(STRANGER_UNANSWERED))
+			link_add(c->p, c->it.address, false);
+	} else if (k->state == LINK_WAITING) {		/* it is there: no need to wait with our own dial */
+		k->backoff_ms = PEER_DIAL_MS_MIN;
+		c->p->loop->calls->timer_set(c->p->loop, &k->timer, 0);
 	}
 }
 
@@ -427,8 +450,10 @@ static void caller_on_close(void *user, struct net_conn *net, int err)
 	uint64_t disk = c->it.disk;
 
 	mem_free(c);
-	if (greeted)
-		p->ev.on_lost(p->user, disk);
+	if (!greeted)
+		return;
+	peers_want_end(p);		/* a link that only answered it is not needed any more */
+	p->ev.on_lost(p->user, disk);
 }
 
 static const struct net_events caller_events = { .on_frame = caller_on_frame, .on_close = caller_on_close };

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "quorum/node_in.h"
 
 #define FORWARD_BYTES (1u << 20)	/* of one frame, unless a single entry is larger */
@@ -281,7 +282,7 @@ bool propose_fresh(struct node *n, const struct pend *e)
 	uint64_t seq = be64_get(e->p + 12);
 
 	o->index = e->index;
-	if (starts < o->starts || (starts == o->starts && seq <= o->seq))
+	if ((starts < o->starts || (starts == o->starts && seq <= o->seq)) && !mutant(REPEATED_APPLIED))
 		return false;
 	o->starts = starts;
 	o->seq = seq;
@@ -377,6 +378,8 @@ static bool ask_round(struct node *n, uint64_t peer, uint64_t id)
 	    raft_step(&n->raft, &(struct raft_event){ .type = RAFT_EV_READ, .now_ms = node_now_ms(n) }, &fx) != OK)
 		return false;
 	n->batch[n->nbatch++] = (struct read_batch){ peer, id, fx.read_round, n->raft.commit };	/* R10, T25 */
+	if (mutant(READ_UNCONFIRMED))
+		n->batch[n->nbatch - 1].round = 0;
 	return true;
 }
 
@@ -433,7 +436,7 @@ void read_confirmed(struct node *n, uint64_t round)
 
 void read_applied(struct node *n)
 {
-	while (n->waiting && n->waiting->index <= n->applied) {
+	while (n->waiting && (n->waiting->index <= n->applied || mutant(READ_UNAPPLIED))) {
 		struct node_read *r = n->waiting;
 
 		n->waiting = r->next;

@@ -9,6 +9,7 @@
 #include "base/be.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 
 #define GATHER_MAX ((size_t)1 << 30)
 #define WRITE_MAX (1u << 20)		/* the port's limit of one pwritev */
@@ -181,7 +182,7 @@ static void on_sync(struct disk_op *op, int err)
 		rlog_fatal(l, "syncing the log", err);	/* K2 */
 		return;
 	}
-	if (l->dir_dirty) {
+	if (l->dir_dirty && !mutant(FOLDER_UNSYNCED)) {
 		l->dir_dirty = false;
 		l->op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = on_sync };
 		l->disk->calls->submit(l->disk, &l->op);
@@ -192,6 +193,12 @@ static void on_sync(struct disk_op *op, int err)
 
 static void sync_file(struct rlog *l)
 {
+	if (mutant(LOG_UNSYNCED)) {
+		l->busy = true;
+		l->op = (struct disk_op){ .what = DISK_WARM, .file = l->file, .done = on_sync };
+		l->disk->calls->submit(l->disk, &l->op);
+		return;
+	}
 	l->busy = true;
 	l->op = (struct disk_op){ .what = DISK_SYNC, .file = l->file, .done = on_sync };
 	l->disk->calls->submit(l->disk, &l->op);

@@ -7,6 +7,7 @@
 #include "base/be.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "quorum/rlog.h"
 
 #define UNKNOWN "-"			/* cluster id of a folder that does not know it yet */
@@ -180,7 +181,8 @@ static void vote_start(struct rlog *l)
 	}
 	l->vote.on = true;
 	l->vote.again = false;
-	l->vote.op = (struct disk_op){ .what = DISK_SYNC, .file = l->vote.file, .done = on_vote_sync };
+	l->vote.op = (struct disk_op){ .what = mutant(VOTE_UNSYNCED) ? DISK_WARM : DISK_SYNC, .file = l->vote.file,
+		.done = on_vote_sync };
 	l->disk->calls->submit(l->disk, &l->vote.op);
 }
 

@@ -6,6 +6,7 @@
 #include "base/be.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "quorum/rlog.h"
 
 #define WRITE_MAX (1u << 20)		/* bytes of an image a turn */
@@ -121,7 +122,8 @@ bool rlog_snapshot_turn(struct rlog *l)
 	if (l->snap.at < l->snap.len)
 		return true;
 	l->snap.syncing = true;
-	l->snap.op = (struct disk_op){ .what = DISK_SYNC, .file = l->snap.file, .done = on_snap_sync };
+	l->snap.op = (struct disk_op){ .what = mutant(SNAPSHOT_UNSYNCED) ? DISK_WARM : DISK_SYNC, .file = l->snap.file,
+		.done = on_snap_sync };
 	l->disk->calls->submit(l->disk, &l->snap.op);
 	return false;
 }
@@ -250,7 +252,8 @@ int rlog_image_put(struct rlog *l, uint64_t off, const uint8_t *p, uint32_t n)
 		return E_CRC;
 	}
 	im->busy = true;
-	im->op = (struct disk_op){ .what = DISK_SYNC, .file = im->file, .done = on_image_sync };
+	im->op = (struct disk_op){ .what = mutant(IMAGE_UNSYNCED) ? DISK_WARM : DISK_SYNC, .file = im->file,
+		.done = on_image_sync };
 	l->disk->calls->submit(l->disk, &im->op);
 	return OK;
 }

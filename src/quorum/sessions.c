@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 
 static void touch_one(struct sessions *s, struct coord_session *x, uint64_t now_us)
 {
@@ -22,7 +23,7 @@ static void scan(struct sessions *s, uint64_t now)
 			continue;
 		if (x->soft.deadline_us == 0)
 			touch_one(s, x, now);
-		else if (x->soft.deadline_us <= now)
+		else if (x->soft.deadline_us <= now + (mutant(SESSION_EARLY) ? x->timeout_ms * 500ull : 0))
 			s->on_end(s->user, x);		/* E1 */
 		if (x->soft.deadline_us < soonest)
 			soonest = x->soft.deadline_us;

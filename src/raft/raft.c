@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "raft/raft_in.h"
 
 void raft_init(struct raft *r, uint64_t id, const struct raft_options *opt)
@@ -169,7 +170,7 @@ static bool up_to_date(const struct raft *r, const struct raft_msg *m)
 {
 	uint64_t mine = raft_term_of(r, r->last);
 
-	return m->index_term > mine || (m->index_term == mine && m->index >= r->last);
+	return mutant(VOTE_STALE_LOG) || m->index_term > mine || (m->index_term == mine && m->index >= r->last);
 }
 
 /* Leader stickiness: who hears a leader does not help to depose it [Raft 4.2.3]. */
@@ -201,8 +202,8 @@ static void on_prevote(struct raft *r, const struct raft_msg *m, struct raft_eff
 
 static void on_vote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx, uint64_t now_ms)
 {
-	bool ok = m->term == r->term && up_to_date(r, m) && !r->recovering &&
-		(r->voted_for == RAFT_NOBODY || r->voted_for == m->from);
+	bool ok = m->term == r->term && up_to_date(r, m) && (!r->recovering || mutant(AMNESIAC_VOTES)) &&
+		(r->voted_for == RAFT_NOBODY || r->voted_for == m->from || mutant(VOTE_TWICE));
 
 	if (ok && r->voted_for != m->from) {
 		r->voted_for = m->from;
@@ -252,6 +253,10 @@ static void answer(struct raft *r, struct raft_effects *fx, uint64_t at)
 
 	a->ok = true;
 	a->index = r->verified < r->durable ? r->verified : r->durable;		/* R3, R6 */
+	if (mutant(ACK_LOG_END))
+		a->index = r->durable;
+	if (mutant(ACK_UNSYNCED))
+		a->index = r->verified;
 	a->at = at;
 	a->round = r->round_seen;
 }
@@ -308,6 +313,10 @@ static void take_entries(struct raft *r, const struct raft_msg *m, struct raft_e
 	while (skip < m->n && (m->entries[skip].index <= r->base ||
 			       raft_term_of(r, m->entries[skip].index) == m->entries[skip].term))
 		skip++;
+	if (mutant(TRUNCATE_SHORTER) && skip == m->n && m->n > 0 && m->index + m->n < r->last && m->index + m->n >= r->commit) {
+		fx->truncate_from = m->index + m->n + 1;
+		raft_log_cut(r, fx->truncate_from, fx);
+	}
 	if (skip == m->n)
 		return;
 	if (m->entries[skip].index <= r->last) {		/* T7: only a real conflict cuts */
@@ -348,6 +357,8 @@ static void on_append(struct raft *r, const struct raft_msg *m, struct raft_effe
 	if (at > r->verified)
 		r->verified = at;
 	uint64_t commit = m->commit < r->verified ? m->commit : r->verified;	/* T6, T10 */
+	if (mutant(COMMIT_UNVERIFIED))
+		commit = m->commit < r->last ? m->commit : r->last;
 
 	if (commit > r->commit)
 		raft_commit_to(r, commit, fx);
@@ -435,7 +446,8 @@ static void on_durable(struct raft *r, const struct raft_event *ev, struct raft_
 {
 	r->moved_ms = ev->now_ms;
 	/* T9: of an entry that was rewritten meanwhile: not this one's word. */
-	if (ev->index > r->last || raft_term_of(r, ev->index) != ev->term || ev->index <= r->durable)
+	if (ev->index > r->last || (raft_term_of(r, ev->index) != ev->term && !mutant(DURABLE_ABA)) ||
+	    ev->index <= r->durable)
 		return;
 	r->durable = ev->index;
 	if (r->role == RAFT_LEADER) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "raft/raft_in.h"
 
 const struct raft_member *raft_config_find(const struct raft_config *c, uint64_t id)
@@ -39,7 +40,9 @@ bool raft_config_quorum(const struct raft_config *c, uint32_t set)
 {
 	uint32_t old = with(c, RAFT_OLD);
 
-	return half(with(c, RAFT_VOTER), set) && (old == 0 || half(old, set));		/* R9 */
+	if (mutant(LEARNER_COUNTS))
+		return half(with(c, RAFT_VOTER | RAFT_LEARNER), set);
+	return half(with(c, RAFT_VOTER), set) && (old == 0 || half(old, set) || mutant(JOINT_SKIPPED));	/* R9 */
 }
 
 uint64_t raft_config_agreed(const struct raft_config *c, const uint64_t *v)

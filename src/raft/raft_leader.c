@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "raft/raft_in.h"
 
 void raft_peer_reset(struct raft_peer *p, uint64_t next)
@@ -281,10 +282,10 @@ void raft_advance_commit(struct raft *r, struct raft_effects *fx, uint64_t now_m
 	uint64_t v[RAFT_MEMBERS_MAX];
 
 	for (uint32_t i = 0; i < c->n; i++)
-		v[i] = c->m[i].id == r->id ? r->durable : r->peer[i].match;
+		v[i] = c->m[i].id != r->id ? r->peer[i].match : mutant(COUNT_UNSYNCED) ? r->last : r->durable;
 	uint64_t to = raft_config_agreed(c, v);
 
-	if (to <= r->commit || raft_term_of(r, to) != r->term)		/* R4, T2 [Raft 5.4.2] */
+	if (to <= r->commit || (raft_term_of(r, to) != r->term && !mutant(COMMIT_OLD_TERM)))	/* R4, T2 [Raft 5.4.2] */
 		return;
 	raft_commit_to(r, to, fx);
 	c = raft_config(r);
@@ -296,7 +297,7 @@ void raft_advance_commit(struct raft *r, struct raft_effects *fx, uint64_t now_m
 
 static void refused(struct raft *r, struct raft_peer *p, const struct raft_msg *m)
 {
-	if (m->lost && m->index < p->match) {		/* R11: its word of then does not count any more */
+	if (m->lost && m->index < p->match && !mutant(LOST_STILL_COUNTS)) {		/* R11: its word of then does not count any more */
 		p->match = 0;
 		raft_peer_reset(p, m->at + 1);
 	}
@@ -364,6 +365,6 @@ int raft_on_propose(struct raft *r, const struct raft_event *ev, struct raft_eff
 
 void raft_on_read(struct raft *r, struct raft_effects *fx)
 {
-	r->round_wanted = r->round + 1;
+	r->round_wanted = mutant(READ_OLD_ROUND) ? r->round : r->round + 1;
 	fx->read_round = r->round_wanted;
 }

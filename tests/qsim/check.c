@@ -39,6 +39,7 @@ void check_free(struct world *w)
 		struct flight *f = w->flights;
 
 		w->flights = f->next;
+		sim_cancel(&w->sim, &f->event);
 		mem_free(f);
 	}
 }
@@ -181,6 +182,7 @@ void check_reset(struct machine *m)
 	struct applied *a;
 
 	count(C_reset);
+	nemesis_reset(m);
 	at_state(m, "an image");
 	a = find(m->w, m->last_zxid);
 	if (a && a->tree)
@@ -254,7 +256,7 @@ static void note_end(struct machine *m, struct session *s)
 	count(s->asked ? C_close : C_expire);
 	/* Heard after its end was logged: too late. */
 	for (uint32_t i = 0; i < MACHINES && !s->asked; i++)
-		if (term != 0 && s->touch[i].term == term && time >= s->touch[i].wall_ms &&
+		if (term != 0 && s->touch[i].term == term && time > s->touch[i].wall_ms &&
 		    time - s->touch[i].wall_ms < (int64_t)s->timeout_ms)
 			broken(w, "Q7", "session %llx of %u ms ended %lld ms after n%u, leader of term %llu, had heard of it",
 			       (unsigned long long)s->id, s->timeout_ms, (long long)(time - s->touch[i].wall_ms), i,
@@ -299,7 +301,7 @@ static uint64_t hash_result(struct machine *m, int64_t zxid, const struct coord_
 void check_applied(struct machine *m, int64_t zxid, const struct coord_result *r)
 {
 	struct world *w = m->w;
-	int64_t newest = w->nlog > 0 ? w->log[w->nlog - 1].zxid : 0;
+	int64_t newest = w->nlog > 0 ? w->log[w->nlog - 1].zxid : 0, time = coord_time_ms(node_coord(m->node));
 	struct applied *a;
 
 	if (zxid <= m->last_zxid)
@@ -313,6 +315,10 @@ void check_applied(struct machine *m, int64_t zxid, const struct coord_result *r
 		w->log[w->nlog++] = (struct applied){ .zxid = zxid, .chain = m->chain };
 		note_sessions(m, r);
 		note_changes(w, zxid, r);
+		if (time < w->time_ms)
+			broken(w, "Q4", "n%u: the tree's clock goes back from %lld to %lld", m->id, (long long)w->time_ms,
+			       (long long)time);
+		w->time_ms = time;
 	}
 	m->last_zxid = zxid;
 	a = find(w, zxid);

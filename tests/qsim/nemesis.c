@@ -149,6 +149,8 @@ static void rot_one(void *ctx, const char *name)
 	trace(m->w, (int)m->id, "%s rots", path);
 }
 
+static void strike(struct world *w, enum kind k, uint32_t victim);
+
 static void rot(struct world *w, uint32_t victim)
 {
 	struct machine *m = &w->m[victim];
@@ -158,6 +160,8 @@ static void rot(struct world *w, uint32_t victim)
 	machine_kill(m, true);
 	m->disk.disk.calls->list(&m->disk.disk, DIR, rot_one, m);
 	machine_start_in(m, below(w, 1000000));
+	if (leader(w) && below(w, 2))		/* it is asked for its vote before it has learned anything */
+		strike(w, below(w, 2) ? K_KILL : K_FREEZE, leader(w)->id);
 }
 
 static void disks(struct world *w)
@@ -309,7 +313,7 @@ static void on_operator(struct sim_event *e)
 
 	if (w->calm)
 		return;
-	sim_at(&w->sim, e, below(w, 3000000));
+	sim_at(&w->sim, e, below(w, w->hurry_us));
 	if (!l || !m->node || m->admin_busy || sim_host_frozen(m->host))
 		return;
 	node_role(l->node, &role);
@@ -318,6 +322,8 @@ static void on_operator(struct sim_event *e)
 		in |= 1u << role.members[i].id;
 	}
 	o.id = o.what == 2 && below(w, 2) ? NODE_ANY : below(w, MACHINES);
+	for (uint32_t i = 0; i < MACHINES && o.what == 0 && in >> o.id & 1; i++)
+		o.id = (o.id + 1) % MACHINES;
 	if (o.what == 1 && (w->lost >= 0 || voters <= 1 || (voters <= 3 && below(w, 3))))
 		return;
 	if (o.what == 0 && in >> o.id & 1)
@@ -330,21 +336,37 @@ static void on_operator(struct sim_event *e)
 	machine_run(m, give_order, &o);
 }
 
+static void on_doom(struct sim_event *e)
+{
+	struct machine *m = (struct machine *)((char *)e - offsetof(struct machine, doom));
+
+	if (!m->w->calm)
+		lose_power(m->w, m->id);
+}
+
+void nemesis_reset(struct machine *m)
+{
+	if (below(m->w, 4) == 0)
+		sim_at(&m->w->sim, &m->doom, below(m->w, 3000));
+}
+
 void nemesis_init(struct world *w)
 {
 	w->nemesis.run = on_nemesis;
 	w->operator.run = on_operator;
 	w->kinds = below(w, 1u << K_N);
 	w->pace_us = 100000 + below(w, 3000000);
-	w->kill_call_ppm = below(w, 3) == 0 ? 200 : 0;
+	w->kill_call_ppm = below(w, 2) ? 0 : below(w, 3) ? 200 : 2000;
+	w->hurry_us = below(w, 2) ? 3000000 : 800000;
 	w->snapshot_bytes = 2000 + below(w, 60000);
 	w->net.faults.delay_us_max = 200 + below(w, below(w, 3) ? 1000 : 20000);
 	w->net.faults.slow_us_max = 1000 + below(w, 300000);
-	w->net.faults.slow_ppm = below(w, 2) ? 2000 : 0;
+	w->net.faults.slow_ppm = below(w, 3) ? 2000 : below(w, 2) ? 30000 : 0;
 	for (uint32_t i = 0; i < MACHINES; i++) {
 		sim_fs_faults(w->m[i].fs)->loss_keep_percent = below(w, 3) * 50;
 		w->m[i].host->skew_ms = (int64_t)below(w, 4000) - 2000;
 		w->m[i].out = i >= w->nvoters;
+		w->m[i].doom.run = on_doom;
 	}
 	sim_at(&w->sim, &w->nemesis, 1000000);
 	if (below(w, 2))

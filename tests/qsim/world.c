@@ -78,11 +78,12 @@ static const struct sim_fs_mem outside = { machine_alloc, machine_resize };
 static void after_death(struct machine *m)
 {
 	struct world *w = m->w;
-	bool fatal = m->fatal;
+	bool fatal = m->fatal, power = !fatal && !w->calm && rng_below(&w->sim.rng, 2);
 
 	m->fatal = false;
-	machine_kill(m, false);
-	machine_start_in(m, fatal ? 200000 : 1000 + rng_below(&w->sim.rng, 2000000));
+	counted[C_loss] += power;
+	machine_kill(m, power);
+	machine_start_in(m, fatal ? 200000 : 1000 + rng_below(&w->sim.rng, rng_below(&w->sim.rng, 3) ? 50000 : 2000000));
 }
 
 void machine_run(struct machine *m, void (*fn)(void *arg), void *arg)
@@ -147,7 +148,9 @@ static void on_disk_call(void *ctx, const char *what)
 {
 	struct machine *m = ctx;
 
-	if (!m->inside || m->w->calm || !sim_chance(&m->w->sim, m->w->kill_call_ppm))
+	uint32_t ppm = m->w->kill_call_ppm * (m->node && m->node->voting ? 100 : 1);	/* much hangs on a vote */
+
+	if (!m->inside || m->w->calm || !sim_chance(&m->w->sim, ppm))
 		return;
 	count(C_kill_call);
 	trace(m->w, (int)m->id, "killed in %s", what);
@@ -259,6 +262,17 @@ void machine_start_in(struct machine *m, uint64_t us)
 void machine_kill(struct machine *m, bool power)
 {
 	trace(m->w, (int)m->id, power ? "loses power" : "is dead");
+	if (m->node) {
+		struct node_stats st;
+
+		node_stats(m->node, &st);
+		counted[C_image_out] += st.snapshots_sent;
+		counted[C_image_in] += st.snapshots_received;
+		counted[C_written] += st.snapshots;
+		counted[C_forwarded] += st.forwarded;
+		counted[C_repeat] += st.repeated;
+		counted[C_dropped] += st.dropped_messages;
+	}
 	sim_host_down(m->host, power);
 	sim_disk_reset(&m->disk);
 	heap_drop(&m->heap);
@@ -352,6 +366,7 @@ void world_free(struct world *w)
 		struct machine *m = &w->m[i];
 
 		sim_cancel(&w->sim, &m->start);
+		sim_cancel(&w->sim, &m->doom);
 		if (m->alive)
 			machine_kill(m, false);
 		sim_disk_reset(&m->disk);

@@ -35,13 +35,13 @@
 	X(cut_one, "one-way cuts") X(cut_two, "two-way cuts") X(cut_node, "nodes cut off") X(cut_half, "networks in halves") \
 	X(cut_bridge, "bridges") X(flap, "flapping links") X(heal, "networks healed") X(wipe, "disks lost") \
 	X(rot, "log entries rotten") X(fatal, "nodes that ended themselves") X(refused, "starts refused") \
-	X(torn, "torn tails cut") X(repaired, "damage set aside") X(lead, "leaders") X(term, "terms") \
+	X(torn, "torn tails cut") X(repaired, "damage set aside") X(lead, "leaders") \
 	X(add, "members added") X(remove, "members removed") X(move, "leaderships handed over") X(snap, "images asked for") \
-	X(admin_no, "changes refused") X(image_out, "images written") X(image_in, "images taken over") X(reset, "trees replaced") \
+	X(admin_no, "changes refused") X(written, "images written") X(image_out, "images sent") X(image_in, "images taken over") X(reset, "trees replaced") \
 	X(write, "writes acknowledged") X(cond, "writes refused by a condition") X(multi, "batches acknowledged") \
 	X(sequence, "sequential nodes") X(ephemeral, "ephemeral nodes") X(read, "linearizable reads") X(look, "local reads") \
 	X(again, "proposals not taken") X(unsure, "outcomes unknown") X(unsure_was, "unknown ones that were applied") \
-	X(gave_up, "clients that went elsewhere") X(repeat, "repetitions skipped") X(forwarded, "proposals forwarded") \
+	X(gave_up, "clients that went elsewhere") X(repeat, "repetitions skipped") X(forwarded, "proposals forwarded") X(dropped, "messages dropped") \
 	X(nospc, "proposals refused: disk full") X(open, "sessions opened") X(close, "sessions closed") \
 	X(expire, "sessions expired") X(silent, "clients that fell silent") X(attach, "sessions that moved to another node")
 #define X(name, text) C_##name,
@@ -86,6 +86,7 @@ struct op {				/* one operation of a client */
 struct flight {				/* an operation in the hands of a node */
 	struct node_req req;		/* first member */
 	struct node_read read;
+	struct sim_event event;		/* it waits until the machine thaws */
 	struct flight *next;
 	struct world *w;
 	uint32_t at;			/* the machine */
@@ -139,7 +140,7 @@ struct machine {
 	bool out;			/* not started again for now */
 	uint64_t life;			/* counts starts */
 	struct sim_event start;
-	uint64_t last_applied;
+	struct sim_event doom;		/* it loses power */
 	int64_t last_zxid;		/* of the last result that it told */
 	uint64_t chain;			/* hash of all results up to it */
 	struct node_admin admin;
@@ -166,7 +167,7 @@ struct world {
 	/* the seed's choices, ppm or 0 */
 	uint32_t kill_call_ppm, kinds;
 	uint64_t snapshot_bytes;
-	uint32_t pace_us;
+	uint32_t pace_us, hurry_us;
 	int lost;			/* machine whose disk was lost and is not replaced yet; -1: none */
 	uint64_t lost_us;
 	/* what is known */
@@ -182,6 +183,7 @@ struct world {
 	struct session *sessions;
 	uint64_t nsessions, sessions_cap;
 	int64_t acked;			/* newest zxid acknowledged to anybody */
+	int64_t time_ms;		/* of the tree, as of the newest entry */
 	const char *broken;
 	char detail[200];
 };
@@ -212,6 +214,8 @@ void world_tell(struct world *w);
 /* nemesis.c */
 void nemesis_init(struct world *w);
 void nemesis_calm(struct world *w);
+/* An image has just taken the place of its tree: a good moment to lose power. */
+void nemesis_reset(struct machine *m);
 /* Is the lost disk's place taken again? */
 void nemesis_look(struct world *w);
 
