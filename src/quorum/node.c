@@ -495,6 +495,7 @@ static void on_frame(void *user, uint64_t from, uint8_t type, const uint8_t *p, 
 	switch ((enum peer_frame)type) {
 	case PF_HELLO:
 	case PF_WELCOME:
+	case PF_PING:
 		break;
 	case PF_ADOPT:
 		member_on_adopt(n, p, len);

@@ -44,6 +44,7 @@ struct peers {
 	struct link *link[PEER_LINKS_MAX];
 	uint32_t nlinks;
 	struct link *gone;
+	struct loop_timer ping;
 	struct caller *callers;
 	bool started;
 	uint64_t dropped;
@@ -368,14 +369,22 @@ static void answer_hello(struct caller *c, int err, const char *why)
 	push(c->p, c->net, &b);
 }
 
-/* A machine that lost its power says no farewell. Who calls from the address of an open link and has another disk
- * is behind it now; nothing would ever be sent on that link, so nobody else would notice. */
+/* P4: who calls while an earlier call of its still stands was gone in between, and so is the other end of our link
+ * to it. The same of another disk behind the address of a link. */
 static void drop_stale(struct peers *p, const struct peer_hello *h)
 {
+	bool again = false;
+
+	for (struct caller *c = p->callers; c; c = c->next)
+		if (c->greeted && c->it.disk == h->disk) {
+			p->net->calls->abort(c->net);
+			again = true;
+		}
 	for (uint32_t i = 0; i < p->nlinks; i++) {
 		struct link *k = p->link[i];
+		bool same = k->it.disk == h->disk;
 
-		if (!mutant(LINK_STALE) && k->state == LINK_OPEN && k->it.disk != h->disk && strcmp(k->address, h->address) == 0)
+		if (k->state == LINK_OPEN && (same ? again : strcmp(k->address, h->address) == 0) && !mutant(LINK_STALE))
 			p->net->calls->abort(k->net);
 	}
 }
@@ -401,8 +410,8 @@ static void on_hello(struct caller *c, const uint8_t *p, uint32_t len)
 		c->p->net->calls->close(c->net);
 		return;
 	}
-	c->greeted = true;
 	drop_stale(c->p, &c->it);
+	c->greeted = true;
 	struct link *back = link_to(c->p, c->it.disk);
 
 	if (back) {
@@ -428,7 +437,7 @@ static void caller_on_frame(void *user, struct net_conn *net, uint8_t *frame, ui
 		p->net->calls->abort(net);
 	else if (!c->greeted)
 		on_hello(c, frame + 1, len - 1);
-	else
+	else if (frame[0] != PF_PING)
 		p->ev.on_frame(p->user, c->it.disk, frame[0], frame + 1, len - 1);
 	p->net->calls->frame_free(p->net, frame);
 }
@@ -514,12 +523,28 @@ void peers_self(struct peers *p, const struct peer_hello *self)
 	p->self = *self;
 }
 
+static void on_ping(struct loop_timer *t)
+{
+	struct peers *p = t->user;
+
+	for (uint32_t i = 0; i < p->nlinks; i++) {
+		struct buf b;
+
+		if (p->link[i]->state != LINK_OPEN || p->net->calls->queued_bytes(p->link[i]->net) > 0)
+			continue;
+		peers_frame(&b, PF_PING);
+		push(p, p->link[i]->net, &b);
+	}
+	p->loop->calls->timer_set(p->loop, t, PEER_PING_MS * 1000ull);
+}
+
 struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock, uint64_t seed,
 			const struct peers_events *ev, void *user)
 {
 	struct peers *p = mem_alloc(sizeof *p);
 
 	*p = (struct peers){ .net = net, .loop = loop, .clock = clock, .ev = *ev, .user = user };
+	p->ping = (struct loop_timer){ .fire = on_ping, .user = p };
 	rng_init(&p->rng, seed);
 	return p;
 }
@@ -527,6 +552,7 @@ struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock,
 void peers_start(struct peers *p)
 {
 	p->started = true;
+	p->loop->calls->timer_set(p->loop, &p->ping, PEER_PING_MS * 1000ull);
 	for (uint32_t i = 0; i < p->nlinks; i++)
 		dial(p->link[i]);
 }
@@ -537,6 +563,7 @@ void peers_free(struct peers *p)
 {
 	if (!p)
 		return;
+	p->loop->calls->timer_stop(p->loop, &p->ping);
 	for (uint32_t i = 0; i < p->nlinks; i++)
 		link_free(p->link[i]);
 	for (struct link *k = p->gone, *next; k; k = next) {

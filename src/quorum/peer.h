@@ -13,6 +13,8 @@
  *   P1  a node is known by the disk id of its greeting; frames go to and come from a disk id
  *   P2  what one connection takes is bounded (PEER_QUEUE_MAX); above it frames are dropped and counted
  *   P3  frames of one connection arrive in order or not at all after the first that did not
+ *   P4  a machine that lost its power says no farewell: its connections are given up when something that is sent
+ *       meets nobody (each link sends at least every PEER_PING_MS), or when it calls again
  */
 #ifndef QUORUM_PEER_H
 #define QUORUM_PEER_H
@@ -31,6 +33,7 @@
 #define PEER_FRAME_MAX (48u << 20)
 #define PEER_DIAL_MS_MIN 20u
 #define PEER_DIAL_MS_MAX 1000u
+#define PEER_PING_MS 1000u
 #define PEER_GREET_MS 2000u		/* connecting and greeting may take so long */
 
 enum peer_frame {
@@ -43,6 +46,7 @@ enum peer_frame {
 	PF_ADMIN, PF_ADMIN_OK,
 	PF_JOIN,			/* a node that wants to become a member */
 	PF_IMAGE, PF_IMAGE_OK,		/* a snapshot in pieces */
+	PF_PING,			/* nothing: whether the other side is there shows only when something is sent */
 };
 
 /* Who somebody is. */
