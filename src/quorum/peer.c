@@ -41,6 +41,7 @@ struct peers {
 	void *user;
 	struct rng rng;
 	struct peer_hello self;
+	uint64_t run;
 	struct link *link[PEER_LINKS_MAX];
 	uint32_t nlinks;
 	struct link *gone;
@@ -78,7 +79,7 @@ static void push(struct peers *p, struct net_conn *c, struct buf *b)
 
 static void put_hello(struct buf *b, const struct peer_hello *h)
 {
-	mp_put_array(b, 7);
+	mp_put_array(b, 8);
 	mp_put_int(b, PEER_PROTOCOL);
 	mp_put_str(b, str_of(h->cluster_id));
 	mp_put_int(b, h->node);
@@ -86,6 +87,7 @@ static void put_hello(struct buf *b, const struct peer_hello *h)
 	mp_put_str(b, str_of(h->address));
 	mp_put_bool(b, h->empty);
 	mp_put_int(b, (int64_t)h->voters);
+	mp_put_int(b, (int64_t)h->run);
 }
 
 static bool copy(char *to, size_t cap, struct str s)
@@ -106,7 +108,7 @@ static int get_hello(struct mp_reader *m, struct peer_hello *h)
 
 	if (mp_ok(m) && protocol != PEER_PROTOCOL)
 		return E_VERSION;
-	bool ok = fields == 7 && copy(h->cluster_id, sizeof h->cluster_id, mp_str(m));
+	bool ok = fields == 8 && copy(h->cluster_id, sizeof h->cluster_id, mp_str(m));
 	int64_t node = mp_int(m);
 
 	h->node = (uint32_t)node;
@@ -114,6 +116,7 @@ static int get_hello(struct mp_reader *m, struct peer_hello *h)
 	ok &= copy(h->address, sizeof h->address, mp_str(m));
 	h->empty = mp_bool(m);
 	h->voters = (uint64_t)mp_int(m);
+	h->run = (uint64_t)mp_int(m);
 	return ok && mp_ok(m) && node >= 0 && node <= INT32_MAX && h->disk != 0 ? OK : E_BAD;
 }
 
@@ -369,22 +372,17 @@ static void answer_hello(struct caller *c, int err, const char *why)
 	push(c->p, c->net, &b);
 }
 
-/* P4: who calls while an earlier call of its still stands was gone in between, and so is the other end of our link
- * to it. The same of another disk behind the address of a link. */
+/* P4: connections to and from an earlier run of this node, and those to another disk behind its address. */
 static void drop_stale(struct peers *p, const struct peer_hello *h)
 {
-	bool again = false;
-
 	for (struct caller *c = p->callers; c; c = c->next)
-		if (c->greeted && c->it.disk == h->disk) {
+		if (c->greeted && c->it.disk == h->disk && c->it.run != h->run)
 			p->net->calls->abort(c->net);
-			again = true;
-		}
-	for (uint32_t i = 0; i < p->nlinks; i++) {
+	for (uint32_t i = 0; i < p->nlinks && !mutant(LINK_STALE); i++) {
 		struct link *k = p->link[i];
-		bool same = k->it.disk == h->disk;
 
-		if (k->state == LINK_OPEN && (same ? again : strcmp(k->address, h->address) == 0) && !mutant(LINK_STALE))
+		if (k->state == LINK_OPEN && (k->it.disk == h->disk ? k->it.run != h->run :
+					      strcmp(k->address, h->address) == 0))
 			p->net->calls->abort(k->net);
 	}
 }
@@ -521,6 +519,7 @@ uint64_t peers_dropped(const struct peers *p)
 void peers_self(struct peers *p, const struct peer_hello *self)
 {
 	p->self = *self;
+	p->self.run = p->run;
 }
 
 static void on_ping(struct loop_timer *t)
@@ -546,6 +545,7 @@ struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock,
 	*p = (struct peers){ .net = net, .loop = loop, .clock = clock, .ev = *ev, .user = user };
 	p->ping = (struct loop_timer){ .fire = on_ping, .user = p };
 	rng_init(&p->rng, seed);
+	p->run = rng_next(&p->rng);
 	return p;
 }
 

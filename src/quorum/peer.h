@@ -14,7 +14,7 @@
  *   P2  what one connection takes is bounded (PEER_QUEUE_MAX); above it frames are dropped and counted
  *   P3  frames of one connection arrive in order or not at all after the first that did not
  *   P4  a machine that lost its power says no farewell: its connections are given up when something that is sent
- *       meets nobody (each link sends at least every PEER_PING_MS), or when it calls again
+ *       meets nobody (each link sends at least every PEER_PING_MS), or when another run of it calls
  */
 #ifndef QUORUM_PEER_H
 #define QUORUM_PEER_H
@@ -26,7 +26,7 @@
 #include "io/net.h"
 #include "wire/mp.h"
 
-#define PEER_PROTOCOL 1
+#define PEER_PROTOCOL 2
 #define PEER_LINKS_MAX 32
 #define PEER_ADDRESS_MAX 256
 #define PEER_QUEUE_MAX (64u << 20)	/* bytes */
@@ -56,6 +56,7 @@ struct peer_hello {
 	char cluster_id[24];		/* "": does not know yet */
 	char address[PEER_ADDRESS_MAX];	/* where it listens for peers */
 	bool empty;			/* has no log: belongs to no quorum yet */
+	uint64_t run;			/* random, of this process; peers_self() sets it */
 	uint64_t voters;		/* checksum of the members that it was told to begin with */
 };
 

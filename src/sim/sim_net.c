@@ -11,6 +11,7 @@
 #define WALL_START_MS INT64_C(1700000000000)
 #define AGAIN_US_MIN 20000u		/* what meets a cut is sent again after so long */
 #define AGAIN_US_MAX 250000u
+#define RETRANSMIT_US_MAX 30000000u
 #define TURNS_MAX 1000			/* of hooks that want to go on */
 
 enum state { DIALING, OPEN, ENDED /* on_close is due */ };
@@ -479,6 +480,9 @@ static void leave(struct net_conn *c)
 		w->counts.lost_in_reset += reset;
 		if (c->other)
 			put_packet(c->other, PACKET_END, NULL, 0);
+		/* What met a dead machine is sent again only after a while, longer each time. */
+		if (c->silent)
+			c->last_at_us = w->sim->now_us + rng_below(&w->sim->rng, RETRANSMIT_US_MAX);
 		put_packet(c, PACKET_END, NULL, 0);
 	}
 	c->out_len = 0;
