@@ -22,6 +22,7 @@
 #include "os/net_in_os.h"
 #include "os/tls_os.h"
 
+#define GIVE_UP_MS 10000		/* TCP_USER_TIMEOUT */
 #define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
 #define READ_TURN_BYTES (1u << 20)	/* of one connection, then the others have their turn */
 #define GUESS_MAX ((1u << 21) - 64)	/* of a buffer for a frame whose length is not known yet */
@@ -568,6 +569,17 @@ static struct net_conn *conn_new(struct net_os *n, int fd, const struct net_even
 	return c;
 }
 
+/* mine: we open it. Then the other side is a process of ours, and one that takes nothing for so long is not there. */
+static void tune(int fd, bool mine)
+{
+	int one = 1, ms = GIVE_UP_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	if (mine)
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 static void name_peer(struct net_conn *c)
 {
 	struct sockaddr_storage a;
@@ -584,12 +596,6 @@ static void name_peer(struct net_conn *c)
 		c->unix_socket = true;
 	if (!c->unix_socket)		/* the same place in both kinds */
 		c->peer_port = ntohs(((struct sockaddr_in *)&a)->sin_port);
-	if (!c->unix_socket) {
-		int one = 1;
-
-		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-	}
 }
 
 static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *user,
@@ -603,6 +609,8 @@ static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *
 	}
 	c->state = OPEN;
 	name_peer(c);
+	if (!c->unix_socket)
+		tune(fd, false);
 	net_want_read(c, true);
 	*ret = c;
 	return OK;
@@ -620,6 +628,8 @@ static int n_connect(struct net *port, const char *address, const struct net_eve
 	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? E_LIMIT : E_IO;
+	if (a.ss_family != AF_UNIX)
+		tune(fd, true);
 	if (connect(fd, (struct sockaddr *)&a, len) != 0 && errno != EINPROGRESS && errno != EAGAIN) {
 		close(fd);
 		return E_CLOSED;

@@ -11,7 +11,7 @@
 #define WALL_START_MS INT64_C(1700000000000)
 #define AGAIN_US_MIN 20000u		/* what meets a cut is sent again after so long */
 #define AGAIN_US_MAX 250000u
-#define RETRANSMIT_US_MAX 30000000u
+#define GIVE_UP_US 10000000u		/* TCP_USER_TIMEOUT of src/os/net_os.c */
 #define TURNS_MAX 1000			/* of hooks that want to go on */
 
 enum state { DIALING, OPEN, ENDED /* on_close is due */ };
@@ -468,6 +468,13 @@ static void send_pieces(struct net_conn *c, const struct net_piece *v, int n)
 	}
 }
 
+static uint64_t again_us(const struct sim_host *h)
+{
+	uint64_t us = h->up ? rng_below(&h->w->sim->rng, (uint32_t)(h->dark_us + 200000)) : GIVE_UP_US;
+
+	return us < GIVE_UP_US ? us : GIVE_UP_US;
+}
+
 static void leave(struct net_conn *c)
 {
 	struct sim_network *w = c->host->w;
@@ -475,14 +482,14 @@ static void leave(struct net_conn *c)
 
 	if (c->other && !reset) {
 		put_packet(c->other, PACKET_BYTES, c->out, c->out_len);
-	} else if (c->other || !c->silent || w->host[c->far].up) {
+	} else {
 		w->counts.resets += reset;
 		w->counts.lost_in_reset += reset;
 		if (c->other)
 			put_packet(c->other, PACKET_END, NULL, 0);
-		/* What met a dead machine is sent again only after a while, longer each time. */
-		if (c->silent)
-			c->last_at_us = w->sim->now_us + rng_below(&w->sim->rng, RETRANSMIT_US_MAX);
+		/* What met a dead machine is sent again only after a while, longer each time, until TCP gives up. */
+		if (c->silent && c->last_at_us < w->sim->now_us)
+			c->last_at_us = w->sim->now_us + again_us(&w->host[c->far]);
 		put_packet(c, PACKET_END, NULL, 0);
 	}
 	c->out_len = 0;
@@ -577,6 +584,8 @@ void sim_host_up(struct sim_host *h)
 {
 	must(!h->up && !h->conns && !h->timers);
 	h->up = true;
+	if (h->dark)
+		h->dark_us = h->w->sim->now_us - h->dark_since_us;
 	h->dark = false;
 	h->thaw_us = 0;
 	h->nhooks = 0;
@@ -586,6 +595,7 @@ void sim_host_down(struct sim_host *h, bool silent)
 {
 	h->up = false;
 	h->dark = silent;
+	h->dark_since_us = h->w->sim->now_us;
 	h->thaw_us = 0;
 	while (h->conns) {
 		struct net_conn *c = h->conns, *o = c->other;

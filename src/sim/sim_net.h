@@ -33,6 +33,7 @@ struct sim_host {
 	struct sim_network *w;
 	uint32_t number;			/* its address is "n<number>:1" */
 	bool up, dark;				/* dark: no process, and no power */
+	uint64_t dark_us, dark_since_us;	/* how long it was the last time; since when */
 	uint64_t thaw_us;			/* frozen until then */
 	int32_t drift_ppm;			/* of its clocks */
 	int64_t skew_ms;			/* of its wall clock */

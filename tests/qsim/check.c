@@ -250,17 +250,17 @@ static void note_end(struct machine *m, struct session *s)
 {
 	struct world *w = m->w;
 	uint64_t term = raft_term_of(&m->node->raft, m->node->applied);
-	int64_t time = coord_time_ms(node_coord(m->node));
 
 	s->gone = true;
 	count(s->asked ? C_close : C_expire);
-	/* Heard after its end was logged: too late. */
-	for (uint32_t i = 0; i < MACHINES && !s->asked; i++)
-		if (term != 0 && s->touch[i].term == term && time > s->touch[i].wall_ms &&
-		    time - s->touch[i].wall_ms < (int64_t)s->timeout_ms)
-			broken(w, "Q7", "session %llx of %u ms ended %lld ms after n%u, leader of term %llu, had heard of it",
-			       (unsigned long long)s->id, s->timeout_ms, (long long)(time - s->touch[i].wall_ms), i,
-			       (unsigned long long)term);
+	for (uint32_t i = 0; i < MACHINES && !s->asked; i++) {
+		struct clock *clock = &w->m[i].host->clock;
+		uint64_t us = clock->mono_us(clock) - s->touch[i].mono_us;
+
+		if (term != 0 && s->touch[i].term == term && us < s->timeout_ms * 1000ull)
+			broken(w, "Q7", "session %llx of %u ms ended %llu us after n%u, leader of term %llu, had heard of it",
+			       (unsigned long long)s->id, s->timeout_ms, (unsigned long long)us, i, (unsigned long long)term);
+	}
 }
 
 static void note_sessions(struct machine *m, const struct coord_result *r)

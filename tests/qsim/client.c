@@ -243,10 +243,12 @@ static void touch(void *arg)
 	node_touch(m->node, &c->session, 1);
 	if (s)
 		s->touched_us = c->w->sim.now_us;
-	if (!s || !node_serves(m->node) || !coord_session(node_coord(m->node), c->session))
+	const struct coord_session *x = coord_session(node_coord(m->node), c->session);
+
+	if (!s || !node_serves(m->node) || !x || x->soft.closing)	/* too late */
 		return;
 	s->touch[m->id].term = m->node->raft.term;
-	s->touch[m->id].wall_ms = m->host->clock.wall_ms(&m->host->clock);
+	s->touch[m->id].mono_us = m->host->clock.mono_us(&m->host->clock);
 }
 
 static void keep_alive(struct client *c)

@@ -127,6 +127,7 @@ static void wipe(struct world *w, uint32_t victim)
 	trace(w, (int)victim, "loses its disk");
 	machine_kill(m, true);
 	sim_fs_wipe(m->fs);
+	m->joins |= alone(w);		/* its operator does not begin a quorum of one again */
 	w->lost = (int)victim;
 	w->lost_us = w->sim.now_us;
 	machine_start_in(m, below(w, 2000000));

@@ -121,7 +121,7 @@ struct session {			/* as the checker knows it */
 	uint64_t touched_us;
 	struct {
 		uint64_t term;
-		int64_t wall_ms;	/* its own, when it was touched there as the leader */
+		uint64_t mono_us;	/* its own, when it was touched there as the leader */
 	} touch[MACHINES];
 };
 
