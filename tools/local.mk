@@ -15,7 +15,7 @@ EXTRA_DIST += %D%/build/layers.txt %D%/build/pure.allow %D%/build/shape.allow \
 	%D%/build/single-use.allow
 
 # LINT: everything a reviewer should not have to say.
-lint: all tests/sim/run$(EXEEXT)
+lint: all tests/sim/run$(EXEEXT) tests/qsim/run$(EXEEXT)
 	$(srcdir)/%D%/build/check-layers.sh $(srcdir)
 	$(srcdir)/%D%/build/check-headers.sh $(srcdir) $(builddir) \
 		"$(CC) $(AM_CPPFLAGS) $(CPPFLAGS) -I$(builddir) -std=gnu11 $(EVENT_CFLAGS)"
@@ -24,6 +24,9 @@ lint: all tests/sim/run$(EXEEXT)
 	$(srcdir)/%D%/build/check-sim.sh $(srcdir) $(abs_builddir)/src/part/libpartm.a \
 		$(abs_builddir)/src/part/libpart.a $(abs_builddir)/src/log/liblog.a -- \
 		$(SIM_OBJECTS:%=$(abs_builddir)/%)
+	$(srcdir)/%D%/build/check-sim.sh $(srcdir) $(abs_builddir)/src/quorum/libnodem.a \
+		$(abs_builddir)/src/quorum/libquorum.a $(abs_builddir)/src/raft/libraft.a $(abs_builddir)/src/coord/libcoord.a -- \
+		$(QSIM_OBJECTS:%=$(abs_builddir)/%)
 	$(srcdir)/%D%/build/check-single-use.sh $(srcdir)
 	$(srcdir)/%D%/build/check-manual.sh $(srcdir)
 	$(srcdir)/%D%/build/check-shape.sh $(srcdir)

@@ -4,6 +4,7 @@
  *   propose.c   proposals and reads: queued here, forwarded, de-duplicated
  *   member.c    configurations: as bytes, addresses, changes, a new quorum, joining
  *   message.c   raft's messages as frames
+ *   image.c     the state as an image, and back
  *   ship.c      images to and from peers
  */
 #ifndef QUORUM_NODE_IN_H
@@ -158,7 +159,8 @@ struct node {
 	uint64_t image_from;		/* the leader that sends one */
 	uint64_t snapshot_log_bytes;
 	/* counters */
-	uint64_t snapshots, proposals, syncs, nreads, elections, forwarded, images_sent, images_taken, dropped, repeated;
+	uint64_t snapshots, proposals, syncs, nreads, elections, forwarded, images_sent, images_taken;
+	uint64_t dropped, repeated;
 };
 
 static inline uint64_t node_now_ms(struct node *n)
@@ -172,8 +174,13 @@ int node_step(struct node *n, struct raft_event *ev) MUST_CHECK;
 struct pend *node_pend(uint16_t type, int64_t zxid, const uint8_t *p, uint32_t len);
 /* NULL: not in memory. */
 struct pend *node_cached(const struct node *n, uint64_t index);
+/* The log in memory begins anew behind `index`. */
+void node_cache_begin(struct node *n, uint64_t index);
 void node_log(struct node *n, const char *msg, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool node_has_space(struct node *n);
+/* image.c */
+/* Starts writing an image of now. */
+void node_save_image(struct node *n);
 void node_load_image(struct node *n, const uint8_t *p, uint32_t len, uint64_t index, uint64_t term,
 		     struct raft_config *ret_config, int *ret_err);
 

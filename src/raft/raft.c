@@ -313,7 +313,8 @@ static void take_entries(struct raft *r, const struct raft_msg *m, struct raft_e
 	while (skip < m->n && (m->entries[skip].index <= r->base ||
 			       raft_term_of(r, m->entries[skip].index) == m->entries[skip].term))
 		skip++;
-	if (mutant(TRUNCATE_SHORTER) && skip == m->n && m->n > 0 && m->index + m->n < r->last && m->index + m->n >= r->commit) {
+	if (mutant(TRUNCATE_SHORTER) && skip == m->n && m->n > 0 && m->index + m->n < r->last &&
+		m->index + m->n >= r->commit) {
 		fx->truncate_from = m->index + m->n + 1;
 		raft_log_cut(r, fx->truncate_from, fx);
 	}

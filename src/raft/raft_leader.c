@@ -285,7 +285,8 @@ void raft_advance_commit(struct raft *r, struct raft_effects *fx, uint64_t now_m
 		v[i] = c->m[i].id != r->id ? r->peer[i].match : mutant(COUNT_UNSYNCED) ? r->last : r->durable;
 	uint64_t to = raft_config_agreed(c, v);
 
-	if (to <= r->commit || (raft_term_of(r, to) != r->term && !mutant(COMMIT_OLD_TERM)))	/* R4, T2 [Raft 5.4.2] */
+	/* R4, T2 [Raft 5.4.2] */
+	if (to <= r->commit || (raft_term_of(r, to) != r->term && !mutant(COMMIT_OLD_TERM)))
 		return;
 	raft_commit_to(r, to, fx);
 	c = raft_config(r);
@@ -297,7 +298,8 @@ void raft_advance_commit(struct raft *r, struct raft_effects *fx, uint64_t now_m
 
 static void refused(struct raft *r, struct raft_peer *p, const struct raft_msg *m)
 {
-	if (m->lost && m->index < p->match && !mutant(LOST_STILL_COUNTS)) {		/* R11: its word of then does not count any more */
+	/* R11: its word of then does not count any more */
+	if (m->lost && m->index < p->match && !mutant(LOST_STILL_COUNTS)) {
 		p->match = 0;
 		raft_peer_reset(p, m->at + 1);
 	}

@@ -576,7 +576,8 @@ void sim_network_init(struct sim_network *w, struct sim *s, const struct sim_fs_
 	w->faults.delay_us_max = 500;
 	for (uint32_t i = 0; i < SIM_HOSTS_MAX; i++)
 		w->host[i] = (struct sim_host){
-			.net = { &net_calls }, .loop = { &loop_calls }, .clock = { mono_us, wall_ms }, .w = w, .number = i,
+			.net = { &net_calls }, .loop = { &loop_calls }, .clock = { mono_us, wall_ms },
+			.w = w, .number = i,
 		};
 }
 

@@ -233,7 +233,8 @@ static void note_changes(struct world *w, int64_t zxid, const struct coord_resul
 			h->n--;			/* several steps of one batch */
 		h->v = world_room(h->v, h->n, &h->cap, sizeof *h->v);
 		h->v[h->n++] = (struct version){ .zxid = zxid, .exists = k->node != NULL,
-			.version = k->node ? k->node->version : 0, .tag = tag_of(k->node), .owner = k->node ? k->node->owner : 0 };
+			.version = k->node ? k->node->version : 0, .tag = tag_of(k->node), .owner = k->node
+				? k->node->owner : 0 };
 	}
 }
 
@@ -258,8 +259,10 @@ static void note_end(struct machine *m, struct session *s)
 		uint64_t us = clock->mono_us(clock) - s->touch[i].mono_us;
 
 		if (term != 0 && s->touch[i].term == term && us < s->timeout_ms * 1000ull)
-			broken(w, "Q7", "session %llx of %u ms ended %llu us after n%u, leader of term %llu, had heard of it",
-			       (unsigned long long)s->id, s->timeout_ms, (unsigned long long)us, i, (unsigned long long)term);
+			broken(w, "Q7",
+				"session %llx of %u ms ended %llu us after n%u, leader of term %llu, had heard of it",
+			       (unsigned long long)s->id, s->timeout_ms, (unsigned long long)us, i,
+			(unsigned long long)term);
 	}
 }
 
@@ -316,7 +319,8 @@ void check_applied(struct machine *m, int64_t zxid, const struct coord_result *r
 		note_sessions(m, r);
 		note_changes(w, zxid, r);
 		if (time < w->time_ms)
-			broken(w, "Q4", "n%u: the tree's clock goes back from %lld to %lld", m->id, (long long)w->time_ms,
+			broken(w, "Q4", "n%u: the tree's clock goes back from %lld to %lld", m->id,
+				(long long)w->time_ms,
 			       (long long)time);
 		w->time_ms = time;
 	}
@@ -371,20 +375,24 @@ static void check_batch(struct flight *f, int64_t zxid, const struct coord_resul
 	struct version now[PATHS + CLIENTS];
 	bool ok = true;
 
-	if (r->err == E_CLOSED || (r->err && f->op.session && !coord_session(node_coord(w->m[f->at].node), f->op.session)))
+	if (r->err == E_CLOSED || (r->err && f->op.session && !coord_session(node_coord(w->m[f->at].node),
+		f->op.session)))
 		return;			/* its session is over: nothing else is judged */
 	for (uint32_t i = 0; i < PATHS + CLIENTS; i++)
 		now[i] = at(w, i, zxid - 1);
 	for (uint32_t i = 0; i < f->op.nsteps && ok; i++)
 		ok = spec_step(now, &f->op, &f->op.step[i]);
 	if (ok != (r->err == OK))
-		broken(w, "Q6", "operation %llu at zxid %lld: %s, it must %s", (unsigned long long)f->op.tag, (long long)zxid,
+		broken(w, "Q6", "operation %llu at zxid %lld: %s, it must %s", (unsigned long long)f->op.tag,
+			(long long)zxid,
 		       err_text(r->err), ok ? "succeed" : "fail");
 	for (uint32_t i = 0; i < PATHS + CLIENTS; i++) {
 		struct version is = at(w, i, zxid), must_be = ok ? now[i] : at(w, i, zxid - 1);
 
-		if (is.exists != must_be.exists || (is.exists && (is.version != must_be.version || is.tag != must_be.tag)))
-			broken(w, "Q6", "operation %llu at zxid %lld left path %u with version %d", (unsigned long long)f->op.tag,
+		if (is.exists != must_be.exists || (is.exists && (is.version != must_be.version ||
+			is.tag != must_be.tag)))
+			broken(w, "Q6", "operation %llu at zxid %lld left path %u with version %d",
+				(unsigned long long)f->op.tag,
 			       (long long)zxid, i, is.version);
 	}
 	count(ok ? f->op.nsteps > 1 ? C_multi : C_write : C_cond);
@@ -398,7 +406,8 @@ void check_write(struct flight *f, int64_t zxid, const struct coord_result *r)
 		broken(w, "Q5", "operation %llu was acknowledged at zxid %lld, which nobody applied",
 		       (unsigned long long)f->op.tag, (long long)zxid);
 	if (zxid <= f->op.floor)
-		broken(w, "Q6", "operation %llu took effect at zxid %lld, before %lld, which was acknowledged before it began",
+		broken(w, "Q6",
+			"operation %llu took effect at zxid %lld, before %lld, which was acknowledged before it began",
 		       (unsigned long long)f->op.tag, (long long)zxid, (long long)f->op.floor);
 	if (f->op.what == OP_WRITE && !f->op.sequence)
 		check_batch(f, zxid, r);
@@ -464,7 +473,8 @@ void check_end(struct world *w)
 		struct machine *m = &w->m[role.members[i].id];
 
 		if (m->node && m->node->raft.id == role.members[i].disk_id && m->node->applied + 100 < l->node->applied)
-			broken(w, "Q10", "n%u is at %llu, the leader at %llu", m->id, (unsigned long long)m->node->applied,
+			broken(w, "Q10", "n%u is at %llu, the leader at %llu", m->id,
+				(unsigned long long)m->node->applied,
 			       (unsigned long long)l->node->applied);
 	}
 	if (w->lost >= 0)

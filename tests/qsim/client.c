@@ -100,7 +100,8 @@ static void encode_step(struct buf *b, const struct op *op, const struct step *s
 	if (op->sequence)
 		snprintf(name, sizeof name, "/q-");
 	coord_encode_op(b, &(struct coord_op){ .kind = s->kind, .path = str_of(name), .version = s->version,
-		.flags = (s->ephemeral ? (unsigned)COORD_EPHEMERAL : 0u) | (op->sequence ? (unsigned)COORD_SEQUENCE : 0u),
+		.flags = (s->ephemeral ? (unsigned)COORD_EPHEMERAL : 0u) | (op->sequence ? (unsigned)COORD_SEQUENCE
+			: 0u),
 		.value = { value, s->kind == COORD_CREATE || s->kind == COORD_SET ? 8 : 0 } });
 }
 

@@ -57,7 +57,8 @@ static const char *run_seed(uint64_t seed, uint64_t *ret_hash, char *ret_detail,
 	world_free(w);
 	if (!what && mem_live() != live) {
 		what = "Q0";
-		snprintf(ret_detail, cap, "the simulator itself leaks %llu blocks", (unsigned long long)(mem_live() - live));
+		snprintf(ret_detail, cap, "the simulator itself leaks %llu blocks",
+			(unsigned long long)(mem_live() - live));
 	}
 	return what;
 }
@@ -131,7 +132,8 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--all") == 0) {
 			all = true;
 		} else {
-			fprintf(stderr, "usage: run [--seeds N] [--from S] [--mutant NAME] [--want LIST] [--trace] [--all]\n");
+			fprintf(stderr,
+				"usage: run [--seeds N] [--from S] [--mutant NAME] [--want LIST] [--trace] [--all]\n");
 			return 2;
 		}
 	}
@@ -153,7 +155,8 @@ int main(int argc, char **argv)
 		passed += !what;
 		failed += what != NULL;
 		if (what && (!want || in_list(want, what)))
-			printf("seed %llu: %s broken: %s (replay: run --from %llu --seeds 1 --trace)\n", (unsigned long long)s,
+			printf("seed %llu: %s broken: %s (replay: run --from %llu --seeds 1 --trace)\n",
+				(unsigned long long)s,
 			       what, detail, (unsigned long long)s);
 		fflush(stdout);
 		found = what && want && in_list(want, what);

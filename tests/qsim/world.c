@@ -83,7 +83,8 @@ static void after_death(struct machine *m)
 	m->fatal = false;
 	counted[C_loss] += power;
 	machine_kill(m, power);
-	machine_start_in(m, fatal ? 200000 : 1000 + rng_below(&w->sim.rng, rng_below(&w->sim.rng, 3) ? 50000 : 2000000));
+	machine_start_in(m, fatal ? 200000 : 1000 + rng_below(&w->sim.rng, rng_below(&w->sim.rng, 3) ? 50000
+		: 2000000));
 }
 
 void machine_run(struct machine *m, void (*fn)(void *arg), void *arg)
@@ -188,7 +189,8 @@ static void on_lead(void *user, bool leads)
 {
 	struct machine *m = user;
 
-	trace(m->w, (int)m->id, "%s term %llu", leads ? "leads" : "leads no more", (unsigned long long)m->node->raft.term);
+	trace(m->w, (int)m->id, "%s term %llu", leads ? "leads" : "leads no more",
+		(unsigned long long)m->node->raft.term);
 	if (leads)
 		check_leads(m);
 }
@@ -209,7 +211,8 @@ static void open_node(void *arg)
 	struct world *w = m->w;
 	static const char *join[MACHINES];
 	struct node_config c = { .dir = DIR, .id = m->id, .cluster_id = m->cluster_id,
-		.snapshot_log_bytes = w->snapshot_bytes, .seed = rng_next(&w->sim.rng), .disk_id = rng_next(&w->sim.rng) | 1,
+		.snapshot_log_bytes = w->snapshot_bytes, .seed = rng_next(&w->sim.rng),
+			.disk_id = rng_next(&w->sim.rng) | 1,
 		.address = w->address[m->id], .on_fatal = on_fatal, .on_log = on_log, .user = m };
 	char why[300] = "";
 
@@ -223,7 +226,8 @@ static void open_node(void *arg)
 		c.nvoters = w->nvoters;
 	}
 	snprintf(m->cluster_id, sizeof m->cluster_id, "%s", m->joins ? "" : "AAAAAAAAAAAAAAAAAAAAAA");
-	int err = node_open(&m->disk.disk, &m->host->net, &m->host->loop, &m->host->clock, &c, &m->node, why, sizeof why);
+	int err = node_open(&m->disk.disk, &m->host->net, &m->host->loop, &m->host->clock, &c, &m->node, why,
+		sizeof why);
 
 	if (err) {
 		trace(w, (int)m->id, "does not start: %s %s", err_text(err), why);
@@ -303,10 +307,12 @@ void world_tell(struct world *w)
 			continue;
 		node_role(w->m[i].node, &r);
 		const struct raft *f = &w->m[i].node->raft;
-		trace(w, (int)i, "state %d raft %d term %llu leader %d last %llu durable %llu commit %llu applied %llu%s%s%s", r.state,
-		      f->role, (unsigned long long)f->term, r.leader_known ? (int)r.leader : -1, (unsigned long long)f->last,
-		      (unsigned long long)f->durable, (unsigned long long)f->commit, (unsigned long long)w->m[i].node->applied,
-		      f->recovering ? " recovering" : "", f->removed ? " removed" : "", w->m[i].node->voting ? " voting" : "");
+		trace(w, (int)i, "state %d role %d term %llu leader %d last %llu durable %llu commit %llu applied %llu"
+		      "%s%s%s",
+		      r.state, f->role, (unsigned long long)f->term, r.leader_known ? (int)r.leader : -1,
+		      (unsigned long long)f->last, (unsigned long long)f->durable, (unsigned long long)f->commit,
+		      (unsigned long long)w->m[i].node->applied, f->recovering ? " recovering" : "",
+		      f->removed ? " removed" : "", w->m[i].node->voting ? " voting" : "");
 		for (uint32_t k = 0; k < r.nmembers; k++)
 			trace(w, (int)i, "  n%u disk %016llx%s%s%s%s match %llu", r.members[k].id,
 			      (unsigned long long)r.members[k].disk_id, r.members[k].voter ? " voter" : "",

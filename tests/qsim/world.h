@@ -31,19 +31,26 @@
 
 #define COUNTERS(X) \
 	X(start, "nodes started") X(kill, "nodes killed") X(kill_call, "killed in the middle of a call") \
-	X(loss, "power losses") X(loss_all, "power losses of all") X(freeze, "nodes frozen") X(drift, "clocks that drift") \
-	X(cut_one, "one-way cuts") X(cut_two, "two-way cuts") X(cut_node, "nodes cut off") X(cut_half, "networks in halves") \
+	X(loss, "power losses") X(loss_all, "power losses of all") X(freeze, "nodes frozen") \
+	X(drift, "clocks that drift") \
+	X(cut_one, "one-way cuts") X(cut_two, "two-way cuts") X(cut_node, "nodes cut off") \
+	X(cut_half, "networks in halves") \
 	X(cut_bridge, "bridges") X(flap, "flapping links") X(heal, "networks healed") X(wipe, "disks lost") \
 	X(rot, "log entries rotten") X(fatal, "nodes that ended themselves") X(refused, "starts refused") \
 	X(torn, "torn tails cut") X(repaired, "damage set aside") X(lead, "leaders") \
-	X(add, "members added") X(remove, "members removed") X(move, "leaderships handed over") X(snap, "images asked for") \
-	X(admin_no, "changes refused") X(written, "images written") X(image_out, "images sent") X(image_in, "images taken over") X(reset, "trees replaced") \
+	X(add, "members added") X(remove, "members removed") X(move, "leaderships handed over") \
+	X(snap, "images asked for") \
+	X(admin_no, "changes refused") X(written, "images written") X(image_out, "images sent") \
+	X(image_in, "images taken over") X(reset, "trees replaced") \
 	X(write, "writes acknowledged") X(cond, "writes refused by a condition") X(multi, "batches acknowledged") \
-	X(sequence, "sequential nodes") X(ephemeral, "ephemeral nodes") X(read, "linearizable reads") X(look, "local reads") \
+	X(sequence, "sequential nodes") X(ephemeral, "ephemeral nodes") X(read, "linearizable reads") \
+	X(look, "local reads") \
 	X(again, "proposals not taken") X(unsure, "outcomes unknown") X(unsure_was, "unknown ones that were applied") \
-	X(gave_up, "clients that went elsewhere") X(repeat, "repetitions skipped") X(forwarded, "proposals forwarded") X(dropped, "messages dropped") \
+	X(gave_up, "clients that went elsewhere") X(repeat, "repetitions skipped") \
+	X(forwarded, "proposals forwarded") X(dropped, "messages dropped") \
 	X(nospc, "proposals refused: disk full") X(open, "sessions opened") X(close, "sessions closed") \
-	X(expire, "sessions expired") X(silent, "clients that fell silent") X(attach, "sessions that moved to another node")
+	X(expire, "sessions expired") X(silent, "clients that fell silent") X(attach, \
+		"sessions that moved to another node")
 #define X(name, text) C_##name,
 enum counter { COUNTERS(X) C_N };
 #undef X

@@ -8,21 +8,31 @@ bad=0
 one() {		# one FILE VARIABLE: its value in a local.mk
 	sed -e :a -e '/\\$/{N;s/\\\n//;ta' -e '}' "$1" | sed -n "s/^$2 *= *//p" | tr -s ' \t' ' ' | sed 's/ $//'
 }
-daemons="$(one src/part/local.mk src_part_libpart_a_SOURCES) $(one src/log/local.mk src_log_liblog_a_SOURCES)"
-simulator=$(one src/part/local.mk src_part_libpartm_a_SOURCES)
-[ "$daemons" = "$simulator" ] || {
-	echo "the simulator is made of $simulator, the daemons of $daemons"; bad=1; }
-for v in PART_SOURCES LOG_SOURCES; do
-	f=src/$(echo ${v%_SOURCES} | tr A-Z a-z)/local.mk
-	one "$f" $v | tr ' ' '\n' | grep -vE '^%D%/[a-z_]+\.[ch]$' | grep . && { echo "$f: $v has foreign files"; bad=1; }
-done
-linked=$(one tests/sim/local.mk tests_sim_run_LDADD)
-case " $linked " in
-*" src/part/libpartm.a "*) ;;
-*) echo "tests/sim/run links $linked, without src/part/libpartm.a"; bad=1 ;;
-esac
-one tests/sim/local.mk tests_sim_run_SOURCES | tr ' ' '\n' | grep -v '^%D%/' | grep . && {
-	echo "tests/sim/run has sources of its own of what is tested"; bad=1; }
+# world FOLDER LIBRARY LOCAL.MK VARIABLE...: FOLDER/run links LIBRARY, made with -DMUTANTS of the files of the variables,
+# which are those that the daemons' archives are made of too.
+world() {
+	run=$1 lib=$2 mk=$3; shift 3
+	want= object=$(echo "$lib" | tr './' '__')
+	for v in "$@"; do
+		f=src/$(echo ${v%%:*})/local.mk v=${v#*:}
+		want="$want${want:+ }\$($v)"
+		one "$f" $v | tr ' ' '\n' | grep -vE '^%D%/[a-z_]+\.[ch]$' | grep . && { echo "$f: $v has foreign files"; bad=1; }
+		sed -n '/^src_.*_a_SOURCES/p' "$f" | grep -v "^$object" | grep -qF "\$($v)" || {
+			echo "$f: no archive of a daemon is made of $v"; bad=1; }
+	done
+	simulator=$(one "$mk" ${object}_SOURCES)
+	[ "$want" = "$simulator" ] || { echo "the simulator is made of $simulator, the daemons of $want"; bad=1; }
+	linked=$(one "$run/local.mk" "$(echo "$run" | tr / _)_run_LDADD")
+	case " $linked " in
+	*" $lib "*) ;;
+	*) echo "$run/run links $linked, without $lib"; bad=1 ;;
+	esac
+	one "$run/local.mk" "$(echo "$run" | tr / _)_run_SOURCES" | tr ' ' '\n' | grep -vE '^%D%/|^tests/sim/heap' | grep . && {
+		echo "$run/run has sources of its own of what is tested"; bad=1; }
+}
+world tests/sim src/part/libpartm.a src/part/local.mk part:PART_SOURCES log:LOG_SOURCES
+[ ! -f tests/qsim/local.mk ] ||
+	world tests/qsim src/quorum/libnodem.a src/quorum/local.mk quorum:NODE_SOURCES raft:RAFT_SOURCES coord:COORD_SOURCES
 [ $# = 0 ] && exit $bad
 
 mutants=$1; shift
@@ -37,7 +47,8 @@ symbols() {	# FILE.c symbol, of each global in archives
 		NF == 3 && $2 ~ /[TDRB]/ && $3 !~ /^__/ { print file ".c", $3 }' | sort -u
 }
 symbols "$mutants" >"$work/sim"
-symbols $libs >"$work/daemons"
+cut -d' ' -f1 "$work/sim" | sort -u >"$work/files"
+symbols $libs | awk 'NR == FNR { mine[$1]; next } $1 in mine' "$work/files" - >"$work/daemons"
 [ -s "$work/daemons" ] || { echo "no symbols in$libs"; exit 1; }
 diff "$work/daemons" "$work/sim" >"$work/diff" || {
 	echo "the simulator's objects are not those of the daemons (<: daemons, >: simulator):"; grep '^[<>]' "$work/diff"; bad=1; }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# mutants.sh [RUN] - each planted bug must be found by the simulator of the quorum, by an invariant that it breaks: a
+# bug that is found for another reason does not count. MUTANT, seeds to try, then the invariants that may tell. Those
+# that need many seeds are tried when SLOW is set (./check). Two run at a time.
+run=${1:-tests/qsim/run}
+export run
+list() {
+	cat <<-END
+	BATCH_HALF_DONE         30    Q6
+	VERSION_UNCHECKED       30    Q6
+	READ_UNAPPLIED          30    Q6
+	SESSION_EARLY           30    Q7
+	EPHEMERAL_OUTLIVES      30    Q8
+	IMAGE_FORGETS_SESSIONS  30    Q9 Q4
+	VOTE_STALE_LOG          30    Q1 Q3
+	VOTE_TWICE              30    Q1
+	VOTE_UNSYNCED           30    Q9
+	TAIL_UNCHECKED          30    Q4
+	DAMAGE_CUT              100   Q3 Q1 Q4
+	COUNT_UNSYNCED          300   Q3
+	SEGMENT_GAP             300   Q10
+	COMMIT_UNVERIFIED       300   Q4 Q2
+	FOLDER_UNSYNCED         300   Q3 Q4
+	ACK_UNSYNCED            600   Q3
+	REPEATED_APPLIED        600   Q5
+	IMAGE_FORGETS_ORIGINS   600   Q4 Q5
+	STRANGER_UNANSWERED     600   Q10
+	END
+}
+list | awk -v slow="$SLOW" 'slow || $2 <= 30' | xargs -P 2 -L 1 sh -c '
+	mutant=$0 seeds=$1; shift
+	if out=$("$run" --seeds "$seeds" --mutant "$mutant" --want "$*" 2>&1); then
+		echo "found: $mutant: $(echo "$out" | sed -n "s/^\(seed [0-9]*: [^(]*\).*/\1/p" | head -1)"
+	else
+		echo "MISSED: $mutant: $* not broken; $(echo "$out" | tail -1)"
+		exit 1
+	fi'
