@@ -378,8 +378,7 @@ static void ask_to_join(struct node *n, uint64_t now_ms)
 	for (const struct peer_hello *h; (h = peers_next(n->peers, &at, false)) != NULL;) {
 		struct buf b;
 
-		if (h->empty)
-			continue;
+		/* WHY also those that greeted as empty ones: that was then, one of them may lead now. */
 		peers_frame(&b, PF_JOIN);
 		buf_be32(&b, n->conf.id);
 		buf_u8(&b, n->conf.observer);

@@ -539,11 +539,11 @@ static bool may_recover(void *user)
 {
 	struct node *n = user;
 	const struct raft_config *c = raft_config(&n->raft);
-	uint32_t voters = 0;
+	bool others = c->n == 0 && (n->conf.nvoters > 1 || n->conf.njoin > 0);
 
 	for (uint32_t i = 0; i < c->n; i++)
-		voters += (c->m[i].flags & (RAFT_VOTER | RAFT_OLD)) != 0;
-	return n->net && (voters > 1 || (voters == 0 && (n->conf.nvoters > 1 || n->conf.njoin > 0)));
+		others |= (c->m[i].flags & (RAFT_VOTER | RAFT_OLD)) && c->m[i].id != n->log.disk_id;
+	return n->net && others;
 }
 
 static const struct rlog_load loader = { load_snapshot, load_entry, may_recover };

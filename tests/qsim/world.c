@@ -78,11 +78,16 @@ static const struct sim_fs_mem outside = { machine_alloc, machine_resize };
 static void after_death(struct machine *m)
 {
 	struct world *w = m->w;
-	bool fatal = m->fatal, power = !fatal && !w->calm && rng_below(&w->sim.rng, 2);
+	bool fatal = m->fatal, power = m->empty_it || (!fatal && !w->calm && rng_below(&w->sim.rng, 2));
 
 	m->fatal = false;
 	counted[C_loss] += power;
 	machine_kill(m, power);
+	if (m->empty_it) {
+		sim_fs_wipe(m->fs);
+		m->joins = true;
+		m->empty_it = false;
+	}
 	machine_start_in(m, fatal ? 200000 : 1000 + rng_below(&w->sim.rng, rng_below(&w->sim.rng, 3) ? 50000
 		: 2000000));
 }
@@ -233,7 +238,9 @@ static void open_node(void *arg)
 		trace(w, (int)m->id, "does not start: %s %s", err_text(err), why);
 		m->fatal = true;
 		count(C_refused);
-		if (err != E_IO && err != E_NOSPC)
+		/* Its log is damaged where it knew of nobody else: the operator empties the folder, as the words say. */
+		m->empty_it = err == E_DAMAGED && w->lost == (int)m->id;
+		if (err != E_IO && err != E_NOSPC && !m->empty_it)
 			broken(w, "Q9", "node %u refuses its folder: %s (%s)", m->id, err_text(err), why);
 		longjmp(m->death, 1);
 	}

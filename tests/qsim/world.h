@@ -142,7 +142,7 @@ struct machine {
 	struct node *node;
 	char cluster_id[24];
 	jmp_buf death;
-	bool inside, alive, fatal;
+	bool inside, alive, fatal, empty_it;
 	bool joins;			/* not of the first voters */
 	bool out;			/* not started again for now */
 	uint64_t life;			/* counts starts */
