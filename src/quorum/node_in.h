@@ -39,7 +39,7 @@ struct prop {				/* a proposal of this node, until it is applied */
 	struct prop *next;
 	uint64_t seq;
 	struct node_req *req;
-	bool frees, sent;		/* sent: somebody may have logged it */
+	bool frees, sent, resent;	/* sent: somebody may have logged it; resent: two may have had it */
 	uint32_t len;
 	uint8_t p[];			/* ENTRY_HEAD, then the entry */
 };

@@ -131,6 +131,7 @@ static void forward(struct node *n)
 			buf_be32(&b, q->len - ENTRY_HEAD);
 			buf_put(&b, q->p + ENTRY_HEAD, q->len - ENTRY_HEAD);
 			bytes += q->len;
+			q->resent = q->sent;
 			q->sent = true;
 			n->forwarded++;
 		}
@@ -252,7 +253,8 @@ void propose_on_refuse(struct node *n, uint64_t from, const uint8_t *p, uint32_t
 			n->props_tail = at;
 		if (n->unsent == q)
 			n->unsent = q->next;
-		prop_done(n, q, err == E_NOSPC ? E_NOSPC : E_BAD, 0, NULL);
+		/* WHY unsure: the copy that was refused is one of two. */
+		prop_done(n, q, q->resent ? E_UNSURE : err == E_NOSPC ? E_NOSPC : E_BAD, 0, NULL);
 		return;
 	}
 }
