@@ -380,8 +380,6 @@ static bool ask_round(struct node *n, uint64_t peer, uint64_t id)
 	    raft_step(&n->raft, &(struct raft_event){ .type = RAFT_EV_READ, .now_ms = node_now_ms(n) }, &fx) != OK)
 		return false;
 	n->batch[n->nbatch++] = (struct read_batch){ peer, id, fx.read_round, n->raft.commit };	/* R10, T25 */
-	if (mutant(READ_UNCONFIRMED))
-		n->batch[n->nbatch - 1].round = 0;
 	return true;
 }
 
@@ -416,6 +414,8 @@ void read_turn(struct node *n)
 	n->reads_sent_tail = n->reads_new_tail;
 	n->reads_new = NULL;
 	n->reads_new_tail = &n->reads_new;
+	if (mutant(READ_UNCONFIRMED) && n->served)
+		read_confirmed(n, UINT64_MAX);
 }
 
 void read_confirmed(struct node *n, uint64_t round)

@@ -367,6 +367,6 @@ int raft_on_propose(struct raft *r, const struct raft_event *ev, struct raft_eff
 
 void raft_on_read(struct raft *r, struct raft_effects *fx)
 {
-	r->round_wanted = mutant(READ_OLD_ROUND) ? r->round : r->round + 1;
+	r->round_wanted = mutant(READ_OLD_ROUND) && r->round > r->round_confirmed ? r->round : r->round + 1;
 	fx->read_round = r->round_wanted;
 }
