@@ -169,6 +169,7 @@ void part_table_free(struct part_table *t)
 {
 	if (!t)
 		return;
+	part_index_release(t);
 	log_files_free(t->files);
 	log_ckpt_release(&t->ckpt);
 	mem_free(t->scan_buf);
@@ -277,23 +278,16 @@ static void fill_key(struct part_table *t, uint32_t slot, struct part_record *r,
 
 int part_slot_open(struct part_table *t, const struct part_key *key, uint32_t *ret_slot)
 {
-	uint32_t end = atomic_load(&t->h->parts_end), slot = NIL;
+	uint32_t end = atomic_load(&t->h->parts_end), slot = part_index_find(t, key);
 	struct part_record *r;
 	int err;
 
 	must(key->partition >= 0);
-	for (uint32_t i = 0; i < end; i++) {
-		enum part_state s = part_slot_state(t, i);
-
-		r = part_record(t, i);
-		if (s == PART_FREE && slot == NIL)
-			slot = i;
-		if (s != PART_FREE && s != PART_DELETING && part_is(r, &key->topic_id) &&
-		    atomic_load(&r->partition) == key->partition) {
-			*ret_slot = i;
-			return E_EXIST;
-		}
+	if (slot != NIL) {
+		*ret_slot = slot;
+		return E_EXIST;
 	}
+	slot = part_index_free(t);
 	if (slot == NIL) {
 		if (end == t->lim.parts)
 			return E_LIMIT;
@@ -315,6 +309,7 @@ int part_slot_open(struct part_table *t, const struct part_key *key, uint32_t *r
 		fill_key(t, slot, r, key);
 		part_set_life(r, PART_OPENING);
 	}
+	part_index_add(t, slot, key);
 	*ret_slot = slot;
 	return OK;
 }
@@ -366,6 +361,7 @@ void part_slot_delete(struct part_table *t, uint32_t slot)
 	must(r != NULL);
 	if (part_slot_state(t, slot) != PART_FREE)
 		part_set_life(r, mutant(DELETE_FREES) ? PART_FREE : PART_DELETING);
+	part_index_freed(t, slot);
 }
 
 uint32_t part_slots_end(struct part_table *t)

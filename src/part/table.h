@@ -59,7 +59,15 @@ struct part_table {
 	struct log_ckpt ckpt;		/* what part_checkpoint_load() read, or the one written last */
 	uint64_t ckpt_sequence;
 	uint8_t *scan_buf;		/* LOG_SCAN_BUFFER bytes, made when first needed */
+	struct part_index *index;	/* index.c; of who opens slots */
 };
+
+/* index.c: NIL when there is none. Find: the slot of a replica that is there; free: one that nobody has. */
+uint32_t part_index_find(struct part_table *t, const struct part_key *key);
+uint32_t part_index_free(struct part_table *t);
+void part_index_add(struct part_table *t, uint32_t slot, const struct part_key *key);
+void part_index_freed(struct part_table *t, uint32_t slot);	/* now or soon */
+void part_index_release(struct part_table *t);
 
 static inline void part_tally(struct part_table *t, enum part_count which, uint64_t n)
 {
