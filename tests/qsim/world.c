@@ -238,7 +238,7 @@ static void open_node(void *arg)
 		trace(w, (int)m->id, "does not start: %s %s", err_text(err), why);
 		m->fatal = true;
 		count(C_refused);
-		/* Its log is damaged where it knew of nobody else: the operator empties the folder, as the words say. */
+		/* Its log is damaged where it knew of nobody else: the operator empties the folder, as told. */
 		m->empty_it = err == E_DAMAGED && w->lost == (int)m->id;
 		if (err != E_IO && err != E_NOSPC && !m->empty_it)
 			broken(w, "Q9", "node %u refuses its folder: %s (%s)", m->id, err_text(err), why);
