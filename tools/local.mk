@@ -1,6 +1,6 @@
 bin_PROGRAMS += moldau
 moldau_SOURCES = %D%/main.c %D%/cli.c %D%/cli.h %D%/kclient.c %D%/kclient.h %D%/dev.c %D%/topics.c \
-	%D%/groups.c %D%/produce.c %D%/consume.c %D%/logdump.c %D%/quorum.c %D%/quorum.h %D%/quorum_admin.c
+	%D%/groups.c %D%/produce.c %D%/consume.c %D%/logdump.c %D%/quorum.c %D%/quorum.h %D%/quorum_admin.c %D%/quorum_certs.c
 moldau_CPPFLAGS = $(AM_CPPFLAGS) -DSBINDIR='"$(sbindir)"'
 moldau_CFLAGS = $(AM_CFLAGS) $(MSGPACK_CFLAGS)
 moldau_LDADD = $(CLIENT_LIBS) $(OS_LIBS) src/ipc/libipc.a src/wire/libwire.a src/wire/libcodec.a $(BASE_LIBS) $(CODEC_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)

@@ -22,13 +22,17 @@ static const struct cli_option options[] = {
 	{ "version", true, "N", "set, delete: only when the node has this version" },
 	{ "observer", false, NULL, "add: the node follows and never votes" },
 	{ "count", true, "N", "watch: end after N changes" },
+	{ "tls-certificate", true, "FILE", "PEM: TLS with this certificate (or $MOLDAU_TLS_CERTIFICATE)" },
+	{ "tls-key", true, "FILE", "PEM: its key (or $MOLDAU_TLS_KEY)" },
+	{ "tls-ca", true, "FILE", "PEM: the nodes' authority (or $MOLDAU_TLS_CA)" },
+	{ "days", true, "N", "certs: how long a certificate is good (default 825)" },
 	{ "output", true, "FORMAT", "table (default) or json" },
 	{ "timeout", true, "SECONDS", "how long to wait for the quorum (default 30)" },
 	{ "help", false, NULL, "this text" },
 	{ NULL, false, NULL, NULL }
 };
 
-static const char synopsis[] = "moldau quorum status|add|remove|transfer|snapshot|ls|get|set|delete|watch "
+static const char synopsis[] = "moldau quorum status|add|remove|transfer|snapshot|ls|get|set|delete|watch|certs "
 			       "[ARGUMENT]... [OPTION]...";
 
 struct tree {				/* one command on the tree */
@@ -339,6 +343,9 @@ int cmd_quorum(int argc, char **argv)
 		return CLI_USAGE;
 	const char *fallback = getenv("MOLDAU_QUORUM");
 	const char *what = c.n_args > 0 ? c.args[0] : "";
+
+	if (strcmp(what, "certs") == 0)
+		return quorum_certs(&c);
 	const char *given = cli_value(&c, "quorum", fallback && *fallback ? fallback : "127.0.0.1:9093");
 	char *list = mem_strdup(given, strlen(given)), *save = NULL;
 
@@ -352,6 +359,8 @@ int cmd_quorum(int argc, char **argv)
 	q.os_loop = loop_os_new();
 	q.loop = loop_os_port(q.os_loop);
 	q.net = net_os_new(q.os_loop, 64u << 20);
+	if (!quorum_tls(&q))
+		return CLI_FAILED;
 	if (strcmp(what, "status") == 0 && c.n_args == 1)
 		return quorum_status(&q);
 	for (size_t i = 0; i < sizeof admin / sizeof admin[0]; i++)

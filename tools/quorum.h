@@ -23,5 +23,9 @@ struct quorum {
 int quorum_status(struct quorum *q);
 /* add ID HOST:PORT, remove ID, transfer [ID], snapshot */
 int quorum_change(struct quorum *q);
+/* certs DIR node|client|reader NAME [HOST...]: asks nobody */
+int quorum_certs(const struct cli *c);
+/* q->net speaks TLS when the options say so. False: it said why not. */
+bool quorum_tls(struct quorum *q);
 
 #endif

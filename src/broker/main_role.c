@@ -29,6 +29,7 @@
 #include "os/priv_os.h"
 #include "os/proc_os.h"
 #include "os/shm_os.h"
+#include "os/tls_os.h"
 #include "os/work_os.h"
 
 #define TABLE_POLL_US 2000
@@ -80,6 +81,7 @@ struct runner {
 	bool started;
 	uint32_t generation;		/* which process of its role this is */
 	uint64_t beat_us;
+	struct tls_os *tls;		/* agent: of its connections to the quorum; NULL: they are plain */
 	struct mapped *images;
 	struct loop_timer poll, beat;
 	struct role_listener listeners[CONF_LISTENERS_MAX];
@@ -521,6 +523,8 @@ static void on_signal(void *ctx, int signo)
 
 	if (signo == SIGHUP) {
 		host_reload(r->h);
+		if (r->tls)
+			tls_os_reload(r->tls, r->name);
 		if (r->started && r->calls->reload)
 			r->calls->reload(&r->env);
 		return;
@@ -533,6 +537,23 @@ static void on_signal(void *ctx, int signo)
 		r->calls->drain(&r->env);
 	else
 		r->env.loop->calls->stop(r->env.loop, 0);
+}
+
+/* False: the files cannot be used; it said so. */
+static bool open_tls(struct runner *r)
+{
+	const char *cert = conf_str(r->h->conf, "quorum.tls.certificate"), *key = conf_str(r->h->conf, "quorum.tls.key");
+	const char *ca = conf_str(r->h->conf, "quorum.tls.ca");
+	char why[400] = "quorum.tls.certificate, quorum.tls.key and quorum.tls.ca go together";
+
+	if (!cert && !key && !ca)
+		return true;
+	if (!cert || !key || !ca || tls_os_new(cert, key, ca, TLS_CLIENT_NEED, &r->tls, why, sizeof why) != OK) {
+		log_os(r->name, LOG_OS_ERROR, "no TLS with the quorum", why, NULL);
+		return false;
+	}
+	net_os_tls(r->env.net, r->tls, r->name);
+	return true;
 }
 
 static void fill_env(struct runner *r, int idx)
@@ -644,6 +665,8 @@ int run_role(struct host *h, const char *role, int idx)
 	r->beat.user = r;
 	on_beat(&r->beat);
 	if (r->env.proc == PROC_AGENT) {
+		if (!open_tls(r))
+			return SUPER_DENIED;
 		open_metrics(r);
 		begin(r);
 	} else {

@@ -20,6 +20,8 @@
 
 #include "base/err.h"
 
+#define NET_TLS_LENGTH 0x1603u		/* upper half of the length that a TLS client's first bytes make */
+
 struct net_conn;			/* of the port */
 
 enum net_piece_kind {

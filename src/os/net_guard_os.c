@@ -9,7 +9,8 @@
  *   up to 1 MiB           below three quarters
  *   larger                below a half
  *
- * Progress: once a second each connection is looked at. An unfinished frame must get 1 KiB in patience.read,
+ * Progress: once a second each connection is looked at. A handshake may take patience.read, an unfinished frame must
+ * get 1 KiB in it,
  * a queue that waits for its reader must lose 1 KiB in patience.write; else the connection ends. Where memory
  * is short, unfinished frames whose peers send nothing go first, the largest of them first.
  * A muted connection is not read, so whether its peer is gone is asked for now and then.
@@ -120,9 +121,9 @@ static bool peer_gone(const struct net_conn *c)
 
 static void look_at(struct net_os *n, struct net_conn *c)
 {
-	if (!unfinished(c) || !c->reading)
+	if ((!unfinished(c) || !c->reading) && c->state != SHAKING && c->state != REFUSING)
 		c->in_since = 0;
-	else if (stalled(n, &c->in_since, &c->in_mark, c->in_bytes, n->read_ticks))
+	else if (stalled(n, &c->in_since, &c->in_mark, c->in_bytes, c->state == REFUSING ? CLOSE_TICKS : n->read_ticks))
 		net_die(c, E_TIMEOUT);
 	if (c->out_first == c->out_n)
 		c->out_since = 0;

@@ -1,5 +1,5 @@
 /*
- * net_in_os.h - what net_os.c and net_guard_os.c share: connections and their memory.
+ * net_in_os.h - what net_os.c, net_open_os.c and net_guard_os.c share: connections and their memory.
  */
 #ifndef OS_NET_IN_OS_H
 #define OS_NET_IN_OS_H
@@ -16,7 +16,7 @@
 struct tls_conn;
 struct tls_os;
 
-enum conn_state { CONNECTING, OPEN, CLOSING, DEAD };
+enum conn_state { CONNECTING, SHAKING, REFUSING, OPEN, CLOSING, DEAD };	/* net_os.h */
 
 struct net_conn {
 	struct net_os *net;
@@ -24,7 +24,7 @@ struct net_conn {
 	int fd;
 	struct tls_conn *tls;		/* NULL: plain */
 	enum conn_state state;
-	bool unix_socket, muted, listed, draining;
+	bool unix_socket, dialled, muted, listed, draining;
 	const struct net_events *ev;
 	void *user;
 	uint32_t max_frame;
@@ -62,6 +62,8 @@ struct net_os {
 	struct net net;			/* first member: the port */
 	struct loop_os *loop;
 	struct tls_os *tls;
+	const char *tls_role;		/* in the log */
+	uint32_t refused, refused_tick, refused_lines;	/* not logged; when the last one was; logged in that tick */
 	uint64_t frame_limit;
 	struct frames frames;
 	struct net_conn *conns;
@@ -80,6 +82,17 @@ struct net_os {
 void net_die(struct net_conn *c, int err);
 void net_want_read(struct net_conn *c, bool on);
 void net_list(struct net_conn *c);		/* it is looked at when the turn ends */
+
+void net_want_write(struct net_conn *c, bool on);
+
+/* ---- net_open_os.c ---- */
+
+/* Something happened to a connection that is connecting, shaking hands or refusing. */
+void net_opening(struct net_conn *c);
+/* Fills c->peer from the socket. */
+void net_name_peer(struct net_conn *c);
+/* TLS failed: whoever runs this program is told why. */
+void net_tls_refused(struct net_conn *c);
 
 /* ---- net_guard_os.c ---- */
 

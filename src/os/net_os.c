@@ -1,12 +1,9 @@
 /* net_os.c - see net_os.h. */
 #include "os/net_os.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -75,7 +72,7 @@ void net_want_read(struct net_conn *c, bool on)
 		event_del(&c->rev);
 }
 
-static void want_write(struct net_conn *c, bool on)
+void net_want_write(struct net_conn *c, bool on)
 {
 	if (on == c->writing)
 		return;
@@ -111,7 +108,7 @@ static void conn_free(struct net_conn *c)
 	struct net_os *n = c->net;
 
 	net_want_read(c, false);
-	want_write(c, false);
+	net_want_write(c, false);
 	pieces_drop(c);
 	tls_free(c->tls);
 	for (int i = 0; i < c->n_fds; i++)
@@ -244,8 +241,10 @@ static uint32_t receive(struct net_conn *c, struct iovec *v, int k)
 	if (c->tls) {
 		int64_t n = tls_read(c->tls, v, k);
 
-		if (n < 0)
+		if (n < 0) {
+			net_tls_refused(c);
 			net_die(c, (int)n);
+		}
 		c->in_bytes += n > 0 ? (uint64_t)n : 0;
 		return n > 0 ? (uint32_t)n : 0;
 	}
@@ -369,6 +368,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->state == SHAKING || c->state == REFUSING)
+		net_opening(c);
 	if (c->state != OPEN)
 		return;
 	if (c->muted || c->ahead_len > 0) {
@@ -451,12 +452,12 @@ static void flush(struct net_conn *c)
 		}
 		if (got == 0) {
 			c->draining = true;
-			want_write(c, true);
+			net_want_write(c, true);
 			return;
 		}
 		advance(c, (uint64_t)got);
 	}
-	want_write(c, false);
+	net_want_write(c, false);
 	if (c->out_cap > 256) {		/* a burst is over */
 		mem_free(c->out);
 		c->out = NULL;
@@ -479,26 +480,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->state == CONNECTING) {
-		int e = 0;
-		socklen_t len = sizeof e;
-
-		want_write(c, false);
-		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0 || e != 0) {
-			if (c->ev->on_connect)
-				c->ev->on_connect(c->user, c, E_CLOSED);
-			net_die(c, E_CLOSED);
-			return;
-		}
-		c->state = OPEN;
-		net_want_read(c, !c->muted);
-		if (c->ev->on_connect)
-			c->ev->on_connect(c->user, c, OK);
-		if (c->out_n > 0)
-			net_list(c);
-		return;
-	}
-	if (c->state == OPEN || c->state == CLOSING)
+	if (c->state == CONNECTING || c->state == SHAKING)
+		net_opening(c);
+	else if (c->state == OPEN || c->state == CLOSING)
 		flush(c);
 }
 
@@ -537,7 +521,7 @@ static int turn_end(void *ctx)
 			net_want_read(c, true);
 		if (c->state == DEAD && !c->listed) {
 			net_want_read(c, false);
-			want_write(c, false);
+			net_want_write(c, false);
 			c->ev->on_close(c->user, c, c->close_err);
 			conn_free(c);
 		}
@@ -569,48 +553,19 @@ static struct net_conn *conn_new(struct net_os *n, int fd, const struct net_even
 	return c;
 }
 
-/* mine: we open it. Then the other side is a process of ours, and one that takes nothing for so long is not there. */
-static void tune(int fd, bool mine)
-{
-	int one = 1, ms = GIVE_UP_MS;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-	if (mine)
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
-}
-
-static void name_peer(struct net_conn *c)
-{
-	struct sockaddr_storage a;
-	socklen_t len = sizeof a;
-
-	memcpy(c->peer, "unix", 5);
-	if (getpeername(c->fd, (struct sockaddr *)&a, &len) != 0)
-		return;
-	if (a.ss_family == AF_INET)
-		inet_ntop(AF_INET, &((struct sockaddr_in *)&a)->sin_addr, c->peer, sizeof c->peer);
-	else if (a.ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&a)->sin6_addr, c->peer, sizeof c->peer);
-	else
-		c->unix_socket = true;
-	if (!c->unix_socket)		/* the same place in both kinds */
-		c->peer_port = ntohs(((struct sockaddr_in *)&a)->sin_port);
-}
-
 static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *user,
 		   uint32_t max_frame, struct net_conn **ret)
 {
 	struct net_conn *c = conn_new(net_of(port), fd, ev, user, max_frame);
 
-	if (net_of(port)->tls && !(c->tls = tls_accept(net_of(port)->tls, fd))) {
+	net_name_peer(c);
+	if (net_of(port)->tls && !c->unix_socket && !(c->tls = tls_accept(net_of(port)->tls, fd))) {
 		conn_free(c);
 		return E_LIMIT;
 	}
-	c->state = OPEN;
-	name_peer(c);
+	c->state = c->tls ? SHAKING : OPEN;
 	if (!c->unix_socket)
-		tune(fd, false);
+		net_tune(fd, false);
 	net_want_read(c, true);
 	*ret = c;
 	return OK;
@@ -636,9 +591,13 @@ static int n_connect(struct net *port, const char *address, const struct net_eve
 	}
 	struct net_conn *c = conn_new(net_of(port), fd, ev, user, max_frame);
 	c->state = CONNECTING;
-	name_peer(c);
+	c->dialled = true;
 	c->unix_socket = a.ss_family == AF_UNIX;
-	want_write(c, true);
+	if (net_of(port)->tls && !c->unix_socket && !(c->tls = tls_connect(net_of(port)->tls, fd, address))) {
+		conn_free(c);
+		return E_LIMIT;
+	}
+	net_want_write(c, true);
 	*ret = c;
 	return OK;
 }
@@ -760,9 +719,10 @@ static const char *n_subject(struct net_conn *c)
 	return c->tls ? tls_subject(c->tls) : NULL;
 }
 
-void net_os_tls(struct net *port, struct tls_os *tls)
+void net_os_tls(struct net *port, struct tls_os *tls, const char *role)
 {
 	net_of(port)->tls = tls;
+	net_of(port)->tls_role = role;
 }
 
 static const struct net_calls calls = {

@@ -7,8 +7,9 @@
  * (net_guard_os.c).
  * What is sent leaves at the end of the turn, one sendmsg a connection where possible.
  *
- * States of a connection: connecting -> open -> closing (queue drains, nothing is read) -> dead
- * (on_close runs in the next turn, then the memory is gone).
+ * States of a connection: connecting -> shaking (TLS) -> open -> closing (queue drains, nothing is read) ->
+ * dead (on_close runs in the next turn, then the memory is gone). A handshake that failed: shaking -> refusing (what
+ * comes is thrown away, so that the reason arrives) -> dead.
  */
 #ifndef OS_NET_OS_H
 #define OS_NET_OS_H
@@ -18,8 +19,9 @@
 
 struct net *net_os_new(struct loop_os *loop, uint64_t frame_limit);
 struct tls_os;
-/* All connections that this instance adopts from now on are served by TLS. */
-void net_os_tls(struct net *n, struct tls_os *tls);
+/* All connections over IP that this instance adopts or makes from now on go over TLS. What was refused, here or by the
+ * other side, is logged as `role`, ten lines a second at most. */
+void net_os_tls(struct net *n, struct tls_os *tls, const char *role);
 /* How long an unfinished frame may stand still, and a queue that its peer does not read; 30 s and 600 s are
  * the defaults. Whole seconds. */
 void net_os_patience(struct net *n, uint64_t read_ms, uint64_t write_ms);

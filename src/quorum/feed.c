@@ -5,6 +5,13 @@
 
 #include "base/mem.h"
 
+bool feed_public(bool secret, const struct coord_acl *acl)
+{
+	static const uint8_t nobody[4];
+
+	return !secret && coord_allows(acl, PERM_READ, (struct bytes){ nobody, sizeof nobody });
+}
+
 void feed_init(struct feed *f, int64_t floor)
 {
 	*f = (struct feed){ .cap = 1024, .floor = floor };
@@ -55,8 +62,8 @@ void feed_add(struct feed *f, int64_t zxid, const struct coord_change *v, uint32
 		const struct znode *z = v[i].node;
 
 		memcpy(at, v[i].path.p, (size_t)v[i].path.len);
-		c[i] = (struct feed_change){ .deleted = v[i].deleted, .path = { at, v[i].path.len },
-					     .value = BYTES_NULL };
+		c[i] = (struct feed_change){ .deleted = v[i].deleted, .secret = !feed_public(v[i].secret, v[i].acl),
+					     .path = { at, v[i].path.len }, .value = BYTES_NULL };
 		at += v[i].path.len;
 		if (!z)
 			continue;

@@ -12,7 +12,7 @@
 #define FEED_BYTES_MAX (32u << 20)
 
 struct feed_change {
-	bool deleted;
+	bool deleted, secret;		/* secret: not for everybody */
 	struct str path;
 	struct bytes value;
 	int32_t version;
@@ -33,6 +33,8 @@ struct feed {
 	int64_t floor;
 };
 
+/* Everybody may read what has these rights and is (not) the system's secret. */
+bool feed_public(bool secret, const struct coord_acl *acl);
 void feed_init(struct feed *f, int64_t floor);
 void feed_release(struct feed *f);
 void feed_add(struct feed *f, int64_t zxid, const struct coord_change *v, uint32_t n);

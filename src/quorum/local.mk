@@ -1,6 +1,6 @@
 NODE_SOURCES = %D%/rlog.c %D%/rlog.h %D%/rlog_meta.c %D%/rlog_snap.c %D%/recover.c \
 	%D%/node.c %D%/node.h %D%/node_in.h %D%/image.c %D%/propose.c %D%/member.c %D%/message.c %D%/ship.c %D%/peer.c %D%/peer.h \
-	%D%/sessions.c %D%/sessions.h
+	%D%/sessions.c %D%/sessions.h %D%/subject.c %D%/subject.h
 noinst_LIBRARIES += src/quorum/libquorum.a
 src_quorum_libquorum_a_SOURCES = $(NODE_SOURCES) %D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h %D%/serve_in.h \
 	%D%/serve_admin.c %D%/serve_feed.c \
@@ -14,5 +14,5 @@ EXTRA_DIST += proto/zk_mntr.def
 QUORUM_LIBS = src/quorum/libquorum.a src/raft/libraft.a src/coord/libcoord.a src/wire/libwire.a
 
 sbin_PROGRAMS += moldau-quorum
-moldau_quorum_SOURCES = %D%/main.c %D%/main_zk.c %D%/main_zk.h
+moldau_quorum_SOURCES = %D%/main.c %D%/main_zk.c %D%/main_zk.h %D%/main_tls.c %D%/main_tls.h
 moldau_quorum_LDADD = $(QUORUM_LIBS) $(OS_LIBS) src/ipc/libipc.a $(BASE_LIBS)

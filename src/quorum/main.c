@@ -22,6 +22,8 @@
 #include "os/loop_os.h"
 #include "os/net_os.h"
 #include "os/proc_os.h"
+#include "os/tls_os.h"
+#include "quorum/main_tls.h"
 #include "quorum/main_zk.h"
 #include "quorum/serve.h"
 
@@ -38,6 +40,11 @@ static struct {
 	char pid_file[256], log_output[256];
 	char peer_listen[256], peer_address[256], voters[2048], join[2048], observer[8], beat_ms[16], elect_ms[16];
 } arg_set = { .node_id = "0", .snapshot_bytes = "67108864", .observer = "false", .beat_ms = "50", .elect_ms = "300" };
+
+static struct main_tls arg_tls = {
+	.peer_subjects = "OU=moldau-quorum", .client_subjects = "OU=moldau-quorum;OU=moldau-system",
+	.allow_plaintext = "false",
+};
 
 static const struct option_row {
 	const char *name, *help;	/* name: --name on the command line, the same in the file */
@@ -65,6 +72,16 @@ static const struct option_row {
 	  sizeof arg_set.pid_file },
 	{ "log-output", "stderr, the path of a file, syslog (stderr)", arg_set.log_output,
 	  sizeof arg_set.log_output },
+	{ "tls-certificate", "PEM file: this node's certificate chain, for peers, brokers and tools",
+	  arg_tls.certificate, sizeof arg_tls.certificate },
+	{ "tls-key", "PEM file of its key", arg_tls.key, sizeof arg_tls.key },
+	{ "tls-ca", "PEM file of the authorities of all who connect", arg_tls.ca, sizeof arg_tls.ca },
+	{ "peer-subjects", "subjects of nodes' certificates (OU=moldau-quorum)", arg_tls.peer_subjects,
+	  sizeof arg_tls.peer_subjects },
+	{ "client-subjects", "of clients who may change the cluster (OU=moldau-quorum;OU=moldau-system)",
+	  arg_tls.client_subjects, sizeof arg_tls.client_subjects },
+	{ "allow-plaintext", "true: without TLS even off the loopback (false)", arg_tls.allow_plaintext,
+	  sizeof arg_tls.allow_plaintext },
 	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
 	  sizeof arg_set.snapshot_bytes },
 };
@@ -297,6 +314,21 @@ static bool check_peers(struct settings *s, char *why)
 	return true;
 }
 
+static bool check_tls(const struct settings *s, char *why)
+{
+	int err = main_tls_open(&arg_tls, why, WHY);
+
+	if (err == OK)
+		err = main_tls_covers(&arg_tls, "listen", arg_set.listen, why, WHY);
+	if (err == OK)
+		err = main_tls_covers(&arg_tls, "peer-listen", arg_set.peer_listen, why, WHY);
+	for (uint32_t i = 0; i < s->nvoters && err == OK; i++)
+		err = main_tls_covers(&arg_tls, "voters", s->voters[i].address, why, WHY);
+	for (uint32_t i = 0; i < s->njoin && err == OK; i++)
+		err = main_tls_covers(&arg_tls, "join", s->join[i], why, WHY);
+	return err == OK;
+}
+
 static bool check(struct settings *s, char *why)
 {
 	struct zk_conf *z = zk_main_conf(arg_zk);
@@ -327,7 +359,7 @@ static bool check(struct settings *s, char *why)
 	else if (!number(arg_set.elect_ms, 100000, &s->elect_ms) || s->elect_ms < 3 * s->beat_ms)
 		snprintf(why, WHY, "election-timeout-ms wants at least 3 times heartbeat-ms and at most 100000");
 	else
-		return check_peers(s, why);
+		return check_peers(s, why) && check_tls(s, why);
 	return false;
 }
 
@@ -379,6 +411,15 @@ static void on_rotate(void *ctx, int signo)
 	(void)signo;
 	if (log_os_reopen() != OK)
 		log_os("quorum", LOG_OS_ERROR, "cannot open the log file again", arg_set.log_output, NULL);
+}
+
+static void on_hup(void *ctx, int signo)
+{
+	(void)ctx;
+	(void)signo;
+	if (arg_tls.tls)
+		tls_os_reload(arg_tls.tls, "quorum");
+	zk_main_reload(arg_zk);
 }
 
 static void on_term(void *ctx, int signo)
@@ -438,6 +479,8 @@ static void on_metrics(void *ctx, struct buf *b)
 	metric(b, "images_received_total", "counter", st.snapshots_received);
 	metric(b, "dropped_peer_messages_total", "counter", st.dropped_messages);
 	metric(b, "torn_bytes_at_start", "gauge", st.torn_bytes);
+	if (arg_tls.tls)
+		metric(b, "certificate_expires_seconds", "gauge", (uint64_t)tls_os_expires(arg_tls.tls));
 	if (zk_main_front(arg_zk)) {
 		struct zk_stats z;
 
@@ -460,7 +503,8 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 		.dir = arg_set.data_dir, .id = (uint32_t)s->node_id, .cluster_id = cluster_id,
 		.cluster_given = arg_set.cluster_id[0] != 0, .snapshot_log_bytes = s->snapshot_bytes,
 		.voters = s->voters, .nvoters = s->nvoters, .join = s->join, .njoin = s->njoin, .address = s->address,
-		.observer = s->observer, .beat_ms = (uint32_t)s->beat_ms, .elect_ms = (uint32_t)s->elect_ms,
+		.observer = s->observer, .peer_subjects = arg_tls.tls ? arg_tls.peer_subjects : NULL,
+		.beat_ms = (uint32_t)s->beat_ms, .elect_ms = (uint32_t)s->elect_ms,
 		.on_fatal = on_fatal, .on_log = on_log,
 	};
 
@@ -478,7 +522,7 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 static int run(const struct settings *s, char *why)
 {
 	struct daemon d = { .os_loop = loop_os_new() };
-	struct net *net = net_os_new(d.os_loop, FRAMES_MAX);
+	struct net *net = net_os_new(d.os_loop, FRAMES_MAX), *peers = net_os_new(d.os_loop, FRAMES_MAX);
 	char cluster_id[UUID_TEXT + 1], text[WHY];
 	struct node_stats st;
 	int peer_fd = -1;
@@ -493,10 +537,13 @@ static int run(const struct settings *s, char *why)
 	int err = zk_main_listen(arg_zk, why);
 	if (err)
 		return err;
-	err = open_node(&d, s, net, cluster_id, why);
+	main_tls_use(&arg_tls, net);
+	main_tls_use(&arg_tls, peers);
+	err = open_node(&d, s, peers, cluster_id, why);
 	if (err)
 		return err;
-	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random };
+	struct serve_config sc = { .cluster_id = cluster_id, .on_log = on_log, .random = os_random,
+				   .subjects = arg_tls.tls ? arg_tls.client_subjects : NULL };
 	d.serve = serve_new(d.node, net, d.loop, clock_os(), &sc);
 	if (arg_set.metrics[0] && http_os_serve(d.os_loop, arg_set.metrics, "/metrics", "text/plain; version=0.0.4",
 						on_metrics, &d) < 0) {
@@ -517,6 +564,7 @@ static int run(const struct settings *s, char *why)
 		net_os_accept(d.os_loop, peer_fd, on_accept_peer, &d);
 	loop_os_signal(d.os_loop, SIGTERM, on_term, &d);
 	loop_os_signal(d.os_loop, SIGINT, on_term, &d);
+	loop_os_signal(d.os_loop, SIGHUP, on_hup, &d);
 	loop_os_signal(d.os_loop, SIGUSR1, on_rotate, &d);
 	node_start(d.node);
 	if (arg_set.pid_file[0] && proc_write_pid(arg_set.pid_file) != OK) {

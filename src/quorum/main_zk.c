@@ -297,10 +297,16 @@ int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, co
 	}
 	if (m->secure_fd >= 0) {
 		m->secure_net = net_os_new(loop, FRAMES_MAX);
-		net_os_tls(m->secure_net, m->tls);
+		net_os_tls(m->secure_net, m->tls, "zookeeper");
 		net_os_accept(loop, m->secure_fd, on_accept_secure, m);
 	}
 	return OK;
+}
+
+void zk_main_reload(struct zk_main *m)
+{
+	if (m->tls)
+		tls_os_reload(m->tls, "zookeeper");
 }
 
 void zk_main_drain(struct zk_main *m)

@@ -22,6 +22,8 @@ int zk_main_listen(struct zk_main *m, char *why);
 /* Serves; node is open and not started yet. */
 int zk_main_serve(struct zk_main *m, struct loop_os *loop, struct node *node, const char *data_dir,
 		  uint32_t server_id, char *why);
+/* HUP: the TLS port's files are read again. */
+void zk_main_reload(struct zk_main *m);
 void zk_main_drain(struct zk_main *m);
 /* NULL: no listener was set. */
 const struct zk *zk_main_front(const struct zk_main *m);

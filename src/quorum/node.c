@@ -603,7 +603,7 @@ int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *
 	if (n->log.repaired)
 		node_log(n, "the log is damaged; what is lost is fetched from the other nodes", "%s", n->log.damage);
 	if (net)
-		n->peers = peers_new(net, loop, clock, conf->seed + 1, &peer_events, n);
+		n->peers = peers_new(net, loop, clock, conf->seed + 1, conf->peer_subjects, &peer_events, n);
 	loop->calls->turn_hook(loop, on_turn, n);
 	member_open(n);
 	*ret = n;

@@ -69,6 +69,7 @@ struct node_config {
 	uint32_t njoin;
 	const char *address;		/* HOST:PORT where other nodes reach this one; NULL: nowhere */
 	bool observer;			/* join as a learner for good: follows, never votes */
+	const char *peer_subjects;	/* net speaks TLS, and these are nodes (subject.h); NULL: it does not */
 	uint32_t beat_ms, elect_ms;	/* 0: RAFT_BEAT_MS, RAFT_ELECT_MS */
 	void (*on_fatal)(void *user, const char *what, int err);
 	void (*on_log)(void *user, const char *msg, const char *detail);	/* may be NULL */

@@ -8,6 +8,7 @@
 #include "base/be.h"
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "quorum/subject.h"
 
 enum link_state { LINK_WAITING, LINK_DIALING, LINK_GREETING, LINK_OPEN };
 
@@ -23,6 +24,7 @@ struct link {				/* to another node: what we send */
 	struct link *next_gone;
 	struct peer_hello it;
 	char said[160];			/* the last trouble that was logged */
+	bool told;			/* of this try */
 };
 
 struct caller {				/* from another node: what we receive */
@@ -42,6 +44,7 @@ struct peers {
 	struct rng rng;
 	struct peer_hello self;
 	uint64_t run;
+	const char *subjects;		/* NULL: no TLS */
 	struct link *link[PEER_LINKS_MAX];
 	uint32_t nlinks;
 	struct link *gone;
@@ -120,6 +123,17 @@ static int get_hello(struct mp_reader *m, struct peer_hello *h)
 	return ok && mp_ok(m) && node >= 0 && node <= INT32_MAX && h->disk != 0 ? OK : E_BAD;
 }
 
+/* P5. E_PERM: why. */
+static int is_node(struct peers *p, struct net_conn *c, char *why, size_t cap)
+{
+	const char *subject = p->subjects ? p->net->calls->subject(c) : NULL;
+
+	if (!p->subjects || subject_on_list(subject, p->subjects))
+		return OK;
+	snprintf(why, cap, "peer-subjects does not name its certificate, %.80s", subject ? subject : "none");
+	return E_PERM;
+}
+
 /* ---- links ---- */
 
 static void dial(struct link *k);
@@ -134,6 +148,7 @@ static void say(struct link *k, const char *what)
 {
 	char detail[PEER_ADDRESS_MAX + 200];
 
+	k->told = true;
 	if (strncmp(k->said, what, sizeof k->said - 1) == 0)
 		return;			/* once, not at each try */
 	snprintf(k->said, sizeof k->said, "%s", what);
@@ -167,8 +182,11 @@ static void link_on_close(void *user, struct net_conn *c, int err)
 		link_free(k);
 		return;
 	}
-	if (k->state == LINK_DIALING)
+	if (k->state == LINK_DIALING && !k->told)
 		say(k, err_text(err));
+	if (k->state == LINK_GREETING && !k->told)
+		say(k, k->p->subjects ? "it ends the connection without a greeting"
+				      : "it ends the connection without a greeting; perhaps it wants TLS");
 	wait_then_dial(k);
 	if (was_open)
 		k->p->ev.on_lost(k->p->user, disk);
@@ -220,7 +238,11 @@ static void on_welcome(struct link *k, const uint8_t *p, uint32_t len)
 
 	if (!err && !mp_ok(&m))
 		err = E_BAD;
-	if (err) {
+	int stranger = is_node(k->p, k->net, why, sizeof why);
+
+	if (stranger) {
+		err = stranger;
+	} else if (err) {
 		snprintf(why, sizeof why, "its greeting is not one of moldau-quorum: %s", err_text(err));
 	} else if (theirs) {
 		snprintf(why, sizeof why, "it refuses this node: %.*s", words.len > 120 ? 120 : words.len, words.p);
@@ -274,6 +296,7 @@ static void dial(struct link *k)
 		return;
 	}
 	k->state = LINK_DIALING;
+	k->told = false;
 	p->loop->calls->timer_set(p->loop, &k->timer, PEER_GREET_MS * 1000ull);
 }
 
@@ -397,6 +420,12 @@ static void on_hello(struct caller *c, const uint8_t *p, uint32_t len)
 		err = E_BAD;
 	if (err == E_VERSION)
 		snprintf(why, sizeof why, "this node speaks version %d of the peers' protocol", PEER_PROTOCOL);
+	if (!err && (err = is_node(c->p, c->net, why, sizeof why)) != OK) {
+		char detail[240];
+
+		snprintf(detail, sizeof detail, "from=%s reason=\"%s\"", c->p->net->calls->peer(c->net), why);
+		c->p->ev.on_log(c->p->user, "a peer was refused", detail);
+	}
 	if (!err)
 		err = c->p->ev.on_hello(c->p->user, &c->it, why, sizeof why);
 	if (err == E_BAD) {
@@ -463,7 +492,22 @@ static void caller_on_close(void *user, struct net_conn *net, int err)
 	p->ev.on_lost(p->user, disk);
 }
 
-static const struct net_events caller_events = { .on_frame = caller_on_frame, .on_close = caller_on_close };
+/* A TLS client's first bytes, taken for a length: it is told from rubbish, so that somebody reads why. */
+static bool caller_on_odd_length(void *user, struct net_conn *net, uint32_t length)
+{
+	struct caller *c = user;
+	char detail[80];
+
+	if (length >> 16 == NET_TLS_LENGTH && !c->greeted) {
+		snprintf(detail, sizeof detail, "from=%s", c->p->net->calls->peer(net));
+		c->p->ev.on_log(c->p->user, "a peer wants TLS, and this node has no certificate", detail);
+	}
+	return false;
+}
+
+static const struct net_events caller_events = {
+	.on_frame = caller_on_frame, .on_close = caller_on_close, .on_odd_length = caller_on_odd_length,
+};
 
 void peers_accept(struct peers *p, int fd)
 {
@@ -537,12 +581,12 @@ static void on_ping(struct loop_timer *t)
 	p->loop->calls->timer_set(p->loop, t, PEER_PING_MS * 1000ull);
 }
 
-struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock, uint64_t seed,
+struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock, uint64_t seed, const char *subjects,
 			const struct peers_events *ev, void *user)
 {
 	struct peers *p = mem_alloc(sizeof *p);
 
-	*p = (struct peers){ .net = net, .loop = loop, .clock = clock, .ev = *ev, .user = user };
+	*p = (struct peers){ .net = net, .loop = loop, .clock = clock, .subjects = subjects, .ev = *ev, .user = user };
 	p->ping = (struct loop_timer){ .fire = on_ping, .user = p };
 	rng_init(&p->rng, seed);
 	p->run = rng_next(&p->rng);

@@ -1,6 +1,6 @@
 /*
  * peer.h - connections between the nodes of a quorum: one that each node opens to each other one and sends on,
- * and those that others opened, on which it receives. Over the net port; TLS goes below it.
+ * and those that others opened, on which it receives. Over the net port; TLS lies below it.
  *
  * The first frame of a connection is HELLO, answered by WELCOME: protocol, cluster, node, disk. Only after both
  * does anything else count, so a stranger's bytes never reach the layers above. A frame is a type byte and a
@@ -15,6 +15,7 @@
  *   P3  frames of one connection arrive in order or not at all after the first that did not
  *   P4  a machine that lost its power says no farewell: its connections are given up when something that is sent
  *       meets nobody (each link sends at least every PEER_PING_MS), or when another run of it calls
+ *   P5  with TLS both sides are nodes by their certificates before a greeting counts
  */
 #ifndef QUORUM_PEER_H
 #define QUORUM_PEER_H
@@ -75,7 +76,9 @@ struct peers_events {
 	void (*on_log)(void *user, const char *msg, const char *detail);
 };
 
-struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock, uint64_t seed,
+/* subjects: net speaks TLS, and this is whom the certificates of nodes name (subject.h); lives as long as p. NULL: it
+ * does not. */
+struct peers *peers_new(struct net *net, struct loop *loop, struct clock *clock, uint64_t seed, const char *subjects,
 			const struct peers_events *ev, void *user);
 void peers_free(struct peers *p);
 void peers_start(struct peers *p);

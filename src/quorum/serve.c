@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/be.h"
 #include "base/mem.h"
+#include "quorum/subject.h"
 
 #define TIMEOUT_MS_MIN 100u
 #define TIMEOUT_MS_MAX 600000u
@@ -74,7 +75,9 @@ static void refuse(struct conn *c, enum qf_type t, uint32_t id, int err)
 {
 	struct buf b;
 
-	serve_answer(&b, t, t == QF_MULTI || t == QF_GET ? 5 : 3, id, err);
+	serve_answer(&b, t, t == QF_MULTI || t == QF_GET ? 5 : t == QF_ADMIN ? 4 : 3, id, err);
+	if (t == QF_ADMIN)
+		mp_put_str(&b, STR("client-subjects of the node does not name this certificate"));
 	if (t == QF_MULTI || t == QF_GET) {
 		mp_put_int(&b, 0);
 		mp_put_array(&b, 0);
@@ -391,12 +394,22 @@ static void do_get(struct conn *c, uint32_t id, struct mp_reader *m)
 		refuse(c, QF_GET, id, E_NOENT);
 		return;
 	}
+	if (!serve_shows(c, z)) {
+		refuse(c, QF_GET, id, E_PERM);
+		return;
+	}
+	uint32_t n = 1;
+
+	for (const struct znode *k = children ? z->first : NULL; k; k = k->next)
+		n += serve_shows(c, k);
 	serve_answer(&b, QF_GET, 5, id, OK);
 	mp_put_int(&b, coord_zxid(t));
-	mp_put_array(&b, 1 + (children ? z->children : 0));
+	mp_put_array(&b, n);
 	mp_put_array(&b, 6);
 	serve_put_znode(&b, z);
 	for (const struct znode *k = children ? z->first : NULL; k; k = k->next) {
+		if (!serve_shows(c, k))
+			continue;
 		mp_put_array(&b, 6);
 		serve_put_znode(&b, k);
 	}
@@ -467,6 +480,26 @@ static void do_beat(struct conn *c, uint32_t id)
 	serve_push(c, &b);
 }
 
+/* V5 */
+static bool may(struct conn *c, enum qf_type t)
+{
+	struct serve *s = c->s;
+	char detail[300];
+
+	if (!c->known) {
+		const char *subject = s->conf.subjects ? s->net->calls->subject(c->net) : NULL;
+
+		c->known = true;
+		c->system = !s->conf.subjects || subject_on_list(subject, s->conf.subjects);
+		snprintf(detail, sizeof detail, "from=%s subject=\"%s\"", s->net->calls->peer(c->net),
+			 subject ? subject : "-");
+		if (!c->system)
+			s->conf.on_log(s->conf.user, "a client may only read: client-subjects does not name it",
+				       detail);
+	}
+	return c->system || (t != QF_MULTI && t != QF_ADMIN);
+}
+
 static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 {
 	struct serve *s = c->s;
@@ -481,6 +514,10 @@ static void on_frame_of(struct conn *c, uint8_t *frame, uint32_t len)
 	enum qf_type t = (enum qf_type)type;
 	struct coord_session *x = coord_session(node_coord(s->node), c->session);
 
+	if (!may(c, t)) {
+		refuse(c, t, (uint32_t)id, E_PERM);
+		return;
+	}
 	if (x && !c->live)
 		touch(s, x);
 	if (t != QF_HELLO && t < QF_LIVENESS && !x) {
@@ -622,8 +659,20 @@ static void on_drained(void *user, struct net_conn *nc)
 	serve_pump(user);
 }
 
+static bool on_odd_length(void *user, struct net_conn *nc, uint32_t length)
+{
+	struct conn *c = user;
+	char detail[80];
+
+	if (length >> 16 == NET_TLS_LENGTH && !c->known) {
+		snprintf(detail, sizeof detail, "from=%s", c->s->net->calls->peer(nc));
+		c->s->conf.on_log(c->s->conf.user, "a client wants TLS, and this node has no certificate", detail);
+	}
+	return false;
+}
+
 static const struct net_events events = {
-	.on_frame = on_frame, .on_close = on_close, .on_drained = on_drained,
+	.on_frame = on_frame, .on_close = on_close, .on_drained = on_drained, .on_odd_length = on_odd_length,
 };
 
 void serve_accept(struct serve *s, int fd)

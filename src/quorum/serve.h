@@ -9,6 +9,7 @@
  *       liveness connection was closed by the other side
  *   V3  a read, and the answer that a session does not exist, come behind a barrier (node.h N3)
  *   V4  a subscriber gets every change once and in order, or a snapshot
+ *   V5  who is not of the system by its certificate changes nothing, and reads no secrets
  */
 #ifndef QUORUM_SERVE_H
 #define QUORUM_SERVE_H
@@ -20,6 +21,7 @@ struct serve;
 
 struct serve_config {
 	const char *cluster_id;
+	const char *subjects;		/* net speaks TLS, and these are of the system (subject.h); NULL: all are */
 	void (*on_log)(void *user, const char *msg, const char *detail);
 	void (*random)(void *buf, uint32_t len);
 	void *user;

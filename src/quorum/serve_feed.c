@@ -24,8 +24,16 @@ void serve_put_znode(struct buf *b, const struct znode *z)
 		 z->version, z->czxid, z->mzxid, z->owner);
 }
 
-static bool under(const struct conn *c, struct str path)
+bool serve_shows(const struct conn *c, const struct znode *z)
 {
+	return c->system || feed_public(coord_secret(z), z->acl);
+}
+
+/* The change is one that c asked for, and may see. */
+static bool under(const struct conn *c, struct str path, bool secret)
+{
+	if (secret && !c->system)
+		return false;
 	for (uint32_t i = 0; i < c->nprefixes; i++) {
 		struct str p = c->prefix[i];
 
@@ -44,7 +52,7 @@ static void push_entry(struct conn *c, const struct feed_entry *e)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < e->n; i++)
-		n += under(c, e->v[i].path);
+		n += under(c, e->v[i].path, e->v[i].secret);
 	if (n == 0)
 		return;
 	serve_start(&b, QF_CHANGES, 4);
@@ -54,7 +62,7 @@ static void push_entry(struct conn *c, const struct feed_entry *e)
 	for (uint32_t i = 0; i < e->n; i++) {
 		const struct feed_change *x = &e->v[i];
 
-		if (!under(c, x->path))
+		if (!under(c, x->path, x->secret))
 			continue;
 		mp_put_array(&b, 7);
 		mp_put_bool(&b, x->deleted);
@@ -91,6 +99,8 @@ void serve_push_snapshot(struct conn *c)
 		const struct znode *top = coord_find(t, c->prefix[i]);
 
 		for (const struct znode *z = top; z; z = coord_next(top, z)) {
+			if (!serve_shows(c, z))
+				continue;
 			mp_put_array(&nodes, 7);
 			mp_put_bool(&nodes, false);
 			serve_put_znode(&nodes, z);

@@ -16,6 +16,7 @@ struct conn {
 	bool live;			/* a liveness connection */
 	bool hello;			/* HELLO came; its answer may be under way */
 	bool closed;			/* on_close ran; the rest goes with the last answer */
+	bool known, system;		/* by its certificate: V5 */
 	uint32_t inflight;		/* writes */
 	uint32_t reading;		/* reads behind a barrier; never both */
 	uint8_t *parked;		/* the frame that waits for them: V1 */
@@ -48,6 +49,8 @@ void serve_start(struct buf *b, enum qf_type t, uint32_t fields);
 /* The frame goes out; b is released. */
 void serve_push(struct conn *c, struct buf *b);
 void serve_put_znode(struct buf *b, const struct znode *z);
+/* V5: c may see it. */
+bool serve_shows(const struct conn *c, const struct znode *z);
 /* All of the subtrees as of now, in one turn: the tree cannot change meanwhile. */
 void serve_push_snapshot(struct conn *c);
 /* Pushes what the subscriber has not seen, as far as its queue has room. */

@@ -17,6 +17,7 @@
 #include "os/clock_os.h"
 #include "os/loop_os.h"
 #include "os/net_os.h"
+#include "os/tls_os.h"
 
 static struct loop *loop;
 static struct qclient *q;
@@ -180,6 +181,21 @@ static void on_stop(struct loop_timer *t)
 	finish(0);
 }
 
+/* $MOLDAU_TLS_CERTIFICATE, _KEY, _CA as for moldau(1). */
+static struct net *open_net(struct loop_os *l)
+{
+	struct net *net = net_os_new(l, 64u << 20);
+	const char *cert = getenv("MOLDAU_TLS_CERTIFICATE"), *key = getenv("MOLDAU_TLS_KEY"), *ca = getenv("MOLDAU_TLS_CA");
+	struct tls_os *tls;
+	char why[300];
+
+	if (ca) {
+		must(tls_os_new(cert, key, ca, TLS_CLIENT_NEED, &tls, why, sizeof why) == OK);
+		net_os_tls(net, tls, "qtool");
+	}
+	return net;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct q_events ev = { on_state, on_changes, on_begin, on_end, NULL };
@@ -201,7 +217,7 @@ int main(int argc, char **argv)
 		loop->calls->timer_set(loop, &stop_timer, 20000000u);
 	if (!strcmp(argv[2], "hold") && getenv("QTOOL_LIVENESS_FD"))
 		opt.liveness_fd = atoi(getenv("QTOOL_LIVENESS_FD"));
-	must(q_open(net_os_new(l, 64u << 20), loop, clock_os(), &opt, &ev, NULL, &q) == OK);
+	must(q_open(open_net(l), loop, clock_os(), &opt, &ev, NULL, &q) == OK);
 	if (!strcmp(argv[2], "watch"))
 		q_subscribe(q, &(struct str){ argv[3], (int32_t)strlen(argv[3]) }, 1, atoll(argv[4]));
 	return loop_os_run(l);

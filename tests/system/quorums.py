@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -68,6 +69,17 @@ class Node:
         self.address, self.peer_address = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.peer}"
         self.proc, self.kills, self.starts = None, 0, 0
         self.options = []
+        self.secure, self.env = None, None           # see tls()
+
+    def tls(self, certificate, key, ca):
+        """Asks over TLS from now on."""
+        self.secure = ssl.create_default_context(cafile=ca)
+        self.secure.load_cert_chain(certificate, key)
+        self.env = {**os.environ, "MOLDAU_TLS_CERTIFICATE": certificate, "MOLDAU_TLS_KEY": key, "MOLDAU_TLS_CA": ca}
+
+    def connect(self, seconds):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        return self.secure.wrap_socket(s, server_hostname="127.0.0.1") if self.secure else s
 
     def start(self):
         self.proc = subprocess.Popen([QUORUM, "--node-id", str(self.number), "--data-dir", self.dir, "--listen",
@@ -92,7 +104,7 @@ class Node:
             return f.read()
 
     def ask(self, *frame, seconds=30):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as s:
+        with self.connect(seconds) as s:
             body = pack(list(frame))
             s.sendall(struct.pack(">I", len(body)) + body)
             data = b""
@@ -119,7 +131,7 @@ class Node:
             return re.search(r"disk.id=(\w+)", f.read()).group(1)
 
     def q(self, *args):
-        r = subprocess.run([QTOOL, self.address, *map(str, args)], capture_output=True, text=True, timeout=60)
+        r = subprocess.run([QTOOL, self.address, *map(str, args)], capture_output=True, text=True, timeout=60, env=self.env)
         return r.stdout.strip()
 
     def metric(self, name):
@@ -132,7 +144,8 @@ class Load(threading.Thread):
 
     def __init__(self, node, path, count):
         super().__init__(daemon=True)
-        self.proc = subprocess.Popen([QTOOL, node.address, "load", path, str(count)], stdout=subprocess.PIPE, text=True)
+        self.proc = subprocess.Popen([QTOOL, node.address, "load", path, str(count)], stdout=subprocess.PIPE, text=True,
+                                     env=node.env)
         self.acked, self.errors = [], []
         self.start()
 
@@ -154,12 +167,14 @@ class Load(threading.Thread):
 
 
 class Quorum:
-    def __init__(self, n=3, *options):
+    def __init__(self, n=3, *options, prepare=None):
         self.dir = tempfile.mkdtemp(prefix="moldau-quorums-")
         self.nodes = {i: Node(self.dir, i) for i in range(1, n + 1)}
         voters = ",".join(f"{i}@{x.peer_address}" for i, x in self.nodes.items())
         for x in self.nodes.values():
             x.options = (["--voters", voters] if n > 1 else []) + list(options)
+            if prepare:
+                prepare(x)
             x.start()
         self.leader()
 

@@ -145,3 +145,11 @@ tests_unit_coord_client_tap_SOURCES = %D%/test_coord_client.c
 tests_unit_coord_client_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_coord_client_tap_LDADD = $(QUORUM_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_subject.tap
+TESTS += tests/unit/test_subject.tap
+tests_unit_test_subject_tap_SOURCES = %D%/test_subject.c
+tests_unit_test_subject_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+tests_unit_test_subject_tap_LDADD = src/quorum/libquorum.a $(BASE_LIBS) $(CRITERION_LIBS)
+endif
