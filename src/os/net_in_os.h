@@ -89,6 +89,8 @@ void net_want_write(struct net_conn *c, bool on);
 
 /* Something happened to a connection that is connecting, shaking hands or refusing. */
 void net_opening(struct net_conn *c);
+/* mine: we open it. Then the other side is a process of ours, and one that takes nothing for so long is not there. */
+void net_tune(int fd, bool mine);
 /* Fills c->peer from the socket. */
 void net_name_peer(struct net_conn *c);
 /* TLS failed: whoever runs this program is told why. */

@@ -12,6 +12,7 @@
 #include "os/tls_os.h"
 
 #define REFUSED_LINES 10		/* in the log a second */
+#define GIVE_UP_MS 10000		/* TCP_USER_TIMEOUT */
 
 void net_tls_refused(struct net_conn *c)
 {
@@ -34,6 +35,16 @@ void net_tls_refused(struct net_conn *c)
 	n->refused = 0;
 }
 
+void net_tune(int fd, bool mine)
+{
+	int one = 1, ms = GIVE_UP_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	if (mine)
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 void net_name_peer(struct net_conn *c)
 {
 	struct sockaddr_storage a;
@@ -50,12 +61,8 @@ void net_name_peer(struct net_conn *c)
 		c->unix_socket = true;
 	if (!c->unix_socket)		/* the same place in both kinds */
 		c->peer_port = ntohs(((struct sockaddr_in *)&a)->sin_port);
-	if (!c->unix_socket) {
-		int one = 1;
-
-		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-	}
+	if (!c->unix_socket && !c->dialled)
+		net_tune(c->fd, false);
 }
 
 static void opened(struct net_conn *c)

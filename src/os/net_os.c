@@ -19,7 +19,6 @@
 #include "os/net_in_os.h"
 #include "os/tls_os.h"
 
-#define GIVE_UP_MS 10000		/* TCP_USER_TIMEOUT */
 #define DIRECT_BYTES (32u << 10)	/* after a frame of this size the next one is read in its place */
 #define READ_TURN_BYTES (1u << 20)	/* of one connection, then the others have their turn */
 #define GUESS_MAX ((1u << 21) - 64)	/* of a buffer for a frame whose length is not known yet */
@@ -564,8 +563,6 @@ static int n_adopt(struct net *port, int fd, const struct net_events *ev, void *
 		return E_LIMIT;
 	}
 	c->state = c->tls ? SHAKING : OPEN;
-	if (!c->unix_socket)
-		net_tune(fd, false);
 	net_want_read(c, true);
 	*ret = c;
 	return OK;
@@ -584,7 +581,7 @@ static int n_connect(struct net *port, const char *address, const struct net_eve
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE ? E_LIMIT : E_IO;
 	if (a.ss_family != AF_UNIX)
-		tune(fd, true);
+		net_tune(fd, true);
 	if (connect(fd, (struct sockaddr *)&a, len) != 0 && errno != EINPROGRESS && errno != EAGAIN) {
 		close(fd);
 		return E_CLOSED;

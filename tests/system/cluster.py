@@ -1,5 +1,6 @@
 """A cluster under `moldau dev` for tests: start, processes by role, stop, and the checks every system test ends with."""
 import os
+import random
 import re
 import select
 import shutil
@@ -12,12 +13,21 @@ import time
 BUILD = os.environ.get("MOLDAU_BUILD", "build")
 
 
+given = set()
+
+
 def free_port():
-    s = socket.socket()
-    s.bind(("127.0.0.1", 0))
-    port = s.getsockname()[1]
-    s.close()
-    return port
+    """A port that nobody has: below those that the kernel gives to connections, which could take it meanwhile."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def children(pid):
