@@ -542,8 +542,9 @@ static void on_signal(void *ctx, int signo)
 /* False: the files cannot be used; it said so. */
 static bool open_tls(struct runner *r)
 {
-	const char *cert = conf_str(r->h->conf, "quorum.tls.certificate"), *key = conf_str(r->h->conf, "quorum.tls.key");
-	const char *ca = conf_str(r->h->conf, "quorum.tls.ca");
+	const struct conf *conf = r->h->conf;
+	const char *cert = conf_str(conf, "quorum.tls.certificate"), *key = conf_str(conf, "quorum.tls.key");
+	const char *ca = conf_str(conf, "quorum.tls.ca");
 	char why[400] = "quorum.tls.certificate, quorum.tls.key and quorum.tls.ca go together";
 
 	if (!cert && !key && !ca)

@@ -185,7 +185,8 @@ static void on_stop(struct loop_timer *t)
 static struct net *open_net(struct loop_os *l)
 {
 	struct net *net = net_os_new(l, 64u << 20);
-	const char *cert = getenv("MOLDAU_TLS_CERTIFICATE"), *key = getenv("MOLDAU_TLS_KEY"), *ca = getenv("MOLDAU_TLS_CA");
+	const char *cert = getenv("MOLDAU_TLS_CERTIFICATE"), *key = getenv("MOLDAU_TLS_KEY");
+	const char *ca = getenv("MOLDAU_TLS_CA");
 	struct tls_os *tls;
 	char why[300];
 
