@@ -405,11 +405,12 @@ static void on_frame(void *user, struct net_conn *nc, uint8_t *frame, uint32_t l
 	struct conn *c = user;
 	struct worker *w = c->w;
 
+	(void)nc;
+	worker_image(w);
 	if (c->closing) {
 		w->env->net->calls->frame_free(w->env->net, frame);
 		return;
 	}
-	(void)nc;
 	if (!may_begin(c, frame, len)) {
 		must(!c->stash);	/* the port delivers nothing while it is muted */
 		c->stash = frame;

@@ -21,17 +21,17 @@
 
 /* ---- the image ------------------------------------------------------------------------------ */
 
-/* A new generation replaces the old one between two requests; nothing keeps views into it. */
-static void image_refresh(struct worker *w)
+void worker_image(struct worker *w)
 {
 	struct role_env *env = w->env;
 	uint64_t gen = atomic_load_explicit(bell_word(env->bells, BELL_IMAGE_GEN), memory_order_acquire);
 	struct image *im;
 
-	if (w->im && gen == w->im_gen)
+	if ((w->im && gen == w->im_gen) || (gen != 0 && gen == w->im_unread))
 		return;
 	int err = env->image_map(env, &im);
 	if (err != OK) {
+		w->im_unread = gen;
 		if (err != E_AGAIN)
 			env->log(env, 3, "the cluster image could not be read", err_text(err), NULL);
 		return;
@@ -101,7 +101,8 @@ static void on_tick(struct loop_timer *t)
 	struct worker *w = t->user;
 
 	beat(w);
-	image_refresh(w);
+	w->im_unread = 0;
+	worker_image(w);
 	behind_refresh(w);
 	append_retry(w);
 	if (++w->ticks % TRIM_TICKS == 0)
@@ -129,7 +130,7 @@ void worker_wake(struct role_env *env)
 	bool all = false;
 	uint32_t slot;
 
-	image_refresh(w);
+	worker_image(w);
 	behind_refresh(w);
 	while ((slot = bell_take(env->bells, &all)) != UINT32_MAX)
 		wait_fire(&w->waits, slot);
@@ -220,7 +221,7 @@ int worker_start(struct role_env *env)
 	w->tick.user = w;
 	loop->calls->timer_set(loop, &w->tick, TICK_US);
 	beat(w);
-	image_refresh(w);
+	worker_image(w);
 	return OK;
 }
 

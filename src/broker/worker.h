@@ -51,12 +51,13 @@ struct worker {
 	struct role_env *env;
 	struct worker_conf conf;
 	struct image *im;		/* NULL: none published yet */
+	uint64_t im_unread;		/* a generation that could not be read; the next tick tries again */
 	uint64_t im_gen;
 	struct waits waits;
 	struct conn *conns;
 	uint32_t conns_n;
 	uint64_t refused_log_us;	/* when a refused connection was last logged */
-	size_t decoded_max;		/* of one request, see image_refresh() */
+	size_t decoded_max;		/* of one request, see worker_image() */
 	struct req *spare_reqs;
 	uint32_t spare_reqs_n;
 	struct reply *spare_replies;
@@ -96,6 +97,9 @@ static inline int64_t worker_wall_ms(struct worker *w)
 	return w->env->clock->wall_ms(w->env->clock);
 }
 
+/* A new generation of the image replaces the old one, between two requests: nothing keeps views into it. Before each
+ * request, so that whoever was told of a change by another process finds it here. */
+void worker_image(struct worker *w);
 /* Marks everyone in `mask` for `slot`; our own waiters are served at once. */
 void worker_wake_mask(struct worker *w, uint64_t mask, uint32_t slot);
 
