@@ -91,8 +91,10 @@ struct znode {
 	uint8_t *value;			/* NULL when value_len <= 0 */
 	int64_t czxid, mzxid, pzxid;
 	int64_t ctime_ms, mtime_ms;
-	int64_t owner;			/* session of an ephemeral, else 0 */
-	int64_t ttl_ms;			/* of a TTL node, else 0 */
+	union {
+		int64_t owner;		/* of an ephemeral: its session; see coord_owner() */
+		int64_t ttl_ms;		/* of a TTL node */
+	};
 	int32_t value_len;		/* -1: null, which is not the empty value */
 	int32_t version, aversion;
 	uint32_t creates;		/* children ever made: the next sequence number */
@@ -103,6 +105,12 @@ struct znode {
 	bool system;			/* made by COORD_MULTI: clients may not change it (C6) */
 	char name[];
 };
+
+/* The session that an ephemeral node is of; 0: it is none. */
+static inline int64_t coord_owner(const struct znode *n)
+{
+	return n->kind == ZNODE_EPHEMERAL ? n->owner : 0;
+}
 
 struct coord_session {
 	struct coord_session *chain, *next, *prev;

@@ -76,7 +76,8 @@ struct znode *ops_create(struct coord *c, struct znode *parent, struct str path,
 	n->czxid = n->mzxid = n->pzxid = c->zxid;
 	n->ctime_ms = n->mtime_ms = c->time_ms;
 	n->kind = (uint8_t)kind;		/* of an ephemeral: by tree_own() */
-	n->ttl_ms = ttl_ms;
+	if (kind == ZNODE_TTL)
+		n->ttl_ms = ttl_ms;
 	n->acl = acl;
 	n->system = system;
 	if (owner)

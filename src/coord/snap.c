@@ -40,7 +40,7 @@ static void save_node(const struct znode *n, struct buf *b)
 	mp_put_int(b, n->creates);
 	mp_put_bytes(b, n->acl ? coord_acl_bytes(n->acl) : BYTES_NULL);
 	mp_put_int(b, n->kind);
-	mp_put_int(b, n->ttl_ms);
+	mp_put_int(b, n->kind == ZNODE_TTL ? n->ttl_ms : 0);
 	mp_put_bool(b, n->system);
 }
 
@@ -86,7 +86,8 @@ static int load_kind(struct coord *c, struct mp_reader *m, struct znode *n, uint
 	struct bytes acl = mp_bin(m);
 	int64_t kind = mp_int(m);
 
-	n->ttl_ms = mp_int(m);
+	int64_t ttl_ms = mp_int(m);
+
 	n->system = mp_bool(m);
 	if (!mp_ok(m) || n->mzxid > c->zxid || kind < ZNODE_PLAIN || kind > ZNODE_TTL ||
 	    (acl.len >= 0 && !acl_list_ok(acl)))
@@ -94,6 +95,8 @@ static int load_kind(struct coord *c, struct mp_reader *m, struct znode *n, uint
 	if (acl.len >= 0)
 		n->acl = acl_get(c, acl);
 	n->kind = (uint8_t)kind;
+	if (kind == ZNODE_TTL)
+		n->ttl_ms = ttl_ms;
 	if (kind == ZNODE_CONTAINER || kind == ZNODE_TTL)
 		tree_timed(c, n);
 	*ret_ephemerals += kind == ZNODE_EPHEMERAL;

@@ -92,7 +92,7 @@ static void rehash(struct coord *c)
 
 static void hash_add(struct coord *c, struct znode *n)
 {
-	if (c->nodes >> c->bucket_bits > 1 && c->bucket_bits < 28)
+	if (c->nodes >> c->bucket_bits > 0 && c->bucket_bits < 28)
 		rehash(c);
 	struct znode **b = bucket_of(c, n->hash);
 
@@ -414,7 +414,7 @@ void coord_stat(const struct znode *n, struct coord_stat *ret)
 	*ret = (struct coord_stat){
 		.czxid = n->czxid, .mzxid = n->mzxid, .ctime_ms = n->ctime_ms, .mtime_ms = n->mtime_ms,
 		.version = n->version, .cversion = (int32_t)(n->creates * 2u - n->children),
-		.aversion = n->aversion, .owner = n->owner, .data_len = n->value_len > 0 ? n->value_len : 0,
+		.aversion = n->aversion, .owner = coord_owner(n), .data_len = n->value_len > 0 ? n->value_len : 0,
 		.children = (int32_t)n->children, .pzxid = n->pzxid,
 	};
 }

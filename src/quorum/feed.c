@@ -75,7 +75,7 @@ void feed_add(struct feed *f, int64_t zxid, const struct coord_change *v, uint32
 		c[i].version = z->version;
 		c[i].czxid = z->czxid;
 		c[i].mzxid = z->mzxid;
-		c[i].owner = z->owner;
+		c[i].owner = coord_owner(z);
 	}
 	f->ring[f->next++ & (f->cap - 1)] = (struct feed_entry){ zxid, n, (uint32_t)bytes, c };
 	f->bytes += bytes;

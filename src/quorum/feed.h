@@ -9,7 +9,7 @@
 
 #include "coord/coord.h"
 
-#define FEED_BYTES_MAX (32u << 20)
+#define FEED_BYTES_MAX (2u << 20)
 
 struct feed_change {
 	bool deleted, secret;		/* secret: not for everybody */

@@ -21,7 +21,7 @@ void serve_put_znode(struct buf *b, const struct znode *z)
 	char path[COORD_PATH_MAX + 1];
 
 	put_node(b, coord_path(z, path), (struct bytes){ z->value ? z->value : (const uint8_t *)"", z->value_len },
-		 z->version, z->czxid, z->mzxid, z->owner);
+		 z->version, z->czxid, z->mzxid, coord_owner(z));
 }
 
 bool serve_shows(const struct conn *c, const struct znode *z)

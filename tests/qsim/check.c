@@ -147,7 +147,7 @@ static uint64_t hash_tree(struct machine *m)
 	struct buf b;
 
 	for (const struct znode *n = top; n; n = coord_next(top, n))
-		if (n->owner != 0 && !coord_session(c, n->owner))
+		if (coord_owner(n) != 0 && !coord_session(c, coord_owner(n)))
 			broken(m->w, "Q8", "n%u: an ephemeral node without its session", m->id);
 	buf_init(&b, UINT32_MAX);
 	coord_save(c, &b);
@@ -234,7 +234,7 @@ static void note_changes(struct world *w, int64_t zxid, const struct coord_resul
 		h->v = world_room(h->v, h->n, &h->cap, sizeof *h->v);
 		h->v[h->n++] = (struct version){ .zxid = zxid, .exists = k->node != NULL,
 			.version = k->node ? k->node->version : 0, .tag = tag_of(k->node), .owner = k->node
-				? k->node->owner : 0 };
+				? coord_owner(k->node) : 0 };
 	}
 }
 
@@ -295,7 +295,7 @@ static uint64_t hash_result(struct machine *m, int64_t zxid, const struct coord_
 
 		h = mix_bytes(mix(h, k->deleted), k->path.p, (size_t)k->path.len);
 		if (k->node)
-			h = mix_bytes(mix(mix(h, (uint64_t)(int64_t)k->node->version), (uint64_t)k->node->owner),
+			h = mix_bytes(mix(mix(h, (uint64_t)(int64_t)k->node->version), (uint64_t)coord_owner(k->node)),
 				      k->node->value, k->node->value_len > 0 ? (size_t)k->node->value_len : 0);
 	}
 	return h;
