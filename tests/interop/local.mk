@@ -9,4 +9,10 @@ check-clients: all
 .PHONY: check-kafka-diff
 check-kafka-diff: all
 	INTEROP_CACHE=$(abs_builddir)/interop-cache $(srcdir)/%D%/kafka-diff/run --build $(abs_builddir) $(KAFKA_DIFF)
+
+# kazoo's own tests against moldau-quorum; see docs/zookeeper.md.
+.PHONY: check-kazoo
+check-kazoo: all
+	MOLDAU_BUILD=$(abs_builddir) $(srcdir)/tests/kazoo/run
+
 EXTRA_DIST += %D%
