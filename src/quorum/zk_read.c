@@ -210,7 +210,7 @@ static enum coord_code count_all(struct reading *r)
 	struct str path;
 	const struct znode *n = NULL;
 	enum coord_code code = path_only(r, &path);
-	int32_t count = -1;
+	int32_t count = code == ZK_OK && path.len == 0 ? 0 : -1;	/* the empty path has the root below it */
 
 	if (code == ZK_OK && path.len < 0)
 		code = ZK_MARSHALLING;
@@ -295,10 +295,11 @@ static enum coord_code add_watch(struct reading *r, const struct zk_path_mode_re
 {
 	struct zk_conn *c = r->c;
 
-	if (q->path.len < 0 || q->mode < 0 || q->mode > 1)
+	if (q->mode < 0 || q->mode > 1)
 		return ZK_MARSHALLING;
-	zk_watch_add(c, c->z->data, q->path, q->mode == 0 ? ZK_WATCH_PERSISTENT : ZK_WATCH_RECURSIVE);
-	if (q->mode == 0)
+	if (q->path.len >= 0)		/* ZooKeeper watches a null, too: nothing ever happens to it */
+		zk_watch_add(c, c->z->data, q->path, q->mode == 0 ? ZK_WATCH_PERSISTENT : ZK_WATCH_RECURSIVE);
+	if (q->path.len >= 0 && q->mode == 0)
 		zk_watch_add(c, c->z->child, q->path, ZK_WATCH_PERSISTENT);
 	jute_int(r->out, 0);
 	return ZK_OK;

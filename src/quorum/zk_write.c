@@ -19,7 +19,6 @@ struct batch {
 	struct arena arena;
 	struct buf ops;
 	uint32_t n;
-	bool marshalling;		/* ZooKeeper answers -5 for the whole request */
 };
 
 bool zk_is_write(int32_t type)
@@ -39,6 +38,7 @@ static void put(struct batch *b, const struct coord_op *op)
 	b->n++;
 }
 
+/* ZK_MARSHALLING: where nothing failed before it, the whole request is answered so. */
 static void fail(struct batch *b, enum coord_code code)
 {
 	put(b, &(struct coord_op){ .kind = COORD_FAIL, .path = STR_NULL, .value = BYTES_NULL, .acl = BYTES_NULL,
@@ -93,10 +93,8 @@ static enum coord_code fix_acl(struct batch *b, const struct coord_ace *v, int32
 			continue;
 		if (id.scheme.len < 0)
 			return ZK_INVALID_ACL;
-		if (id.id.len < 0 && zk_scheme_known(b->c->z, id.scheme)) {
-			b->marshalling = true;		/* ZooKeeper falls over a null there */
-			return ZK_MARSHALLING;
-		}
+		if (id.id.len < 0 && zk_scheme_known(b->c->z, id.scheme))
+			return ZK_MARSHALLING;		/* ZooKeeper falls over a null there */
 		if (str_is(id.scheme, "auth")) {
 			if (!expand(b, v[i].perms, out, &n))
 				return ZK_INVALID_ACL;
@@ -164,10 +162,8 @@ static void create(struct batch *b, int32_t type, const struct zk_create_request
 	enum coord_code code = create_flags(b, type, r, &op.flags);
 	struct coord_ace *v = aces(b, r->acl_n);
 
-	if (code == ZK_OK && r->path.len < 0) {
-		b->marshalling = true;
-		return;
-	}
+	if (code == ZK_OK && r->path.len < 0)
+		code = ZK_MARSHALLING;
 	if (code == ZK_OK && !coord_session(node_coord(b->c->z->node), b->c->session))
 		code = ZK_SESSION_EXPIRED;
 	if (code == ZK_OK && (r->path.len == 0 || !memchr(r->path.p, '/', (size_t)r->path.len) ||
@@ -191,43 +187,62 @@ static void set_acl(struct batch *b, const struct zk_set_acl_request *r)
 /* Kinds with a path and a version, and perhaps a value. */
 static void simple(struct batch *b, enum coord_op_kind kind, struct str path, struct bytes value, int32_t version)
 {
-	if (path.len < 0 && kind == COORD_DELETE) {
-		b->marshalling = true;
-		return;
-	}
 	if (path.len < 0)
-		fail(b, ZK_BAD_ARGUMENTS);
+		fail(b, kind == COORD_DELETE ? ZK_MARSHALLING : ZK_BAD_ARGUMENTS);
 	else
 		put(b, &(struct coord_op){ .kind = kind, .path = path, .value = value, .version = version,
 					   .acl = BYTES_NULL });
 }
 
-/* One request of a kind that multi may hold too; < 0: its bytes make no sense. ret_used: what it took. */
-static int one(struct batch *b, int32_t type, bool in_multi, const uint8_t *p, size_t len, size_t *ret_used)
+/* In a multi the mode says which kind of create it is (Op.create of 3.9.5); < 0: one that ZooKeeper falls over. */
+static int32_t create_of_multi(int32_t type, int32_t mode)
+{
+	switch (mode) {
+	case MODE_PERSISTENT: case MODE_EPHEMERAL: case MODE_SEQUENCE: case MODE_EPHEMERAL_SEQUENCE:
+		return type == ZK_OP_CREATE2 ? ZK_OP_CREATE2 : ZK_OP_CREATE;
+	case MODE_CONTAINER:
+		return ZK_OP_CREATE_CONTAINER;
+	case MODE_TTL: case MODE_TTL_SEQUENCE:
+		return type == ZK_OP_CREATE_TTL ? ZK_OP_CREATE_TTL : -1;
+	default:
+		return type == ZK_OP_CREATE_TTL ? type : -1;
+	}
+}
+
+/* One request of a kind that multi may hold too; < 0: its bytes make no sense. ret_used: what it took; type: in a
+ * multi, what it is after all. */
+static int one(struct batch *b, int32_t *type, bool in_multi, const uint8_t *p, size_t len, size_t *ret_used)
 {
 	struct zk_create_request c;
 	struct zk_set_data_request s;
 	struct zk_delete_request d;
 	int err;
 
-	switch (type) {
+	switch (*type) {
 	case ZK_OP_CREATE: case ZK_OP_CREATE2: case ZK_OP_CREATE_CONTAINER: case ZK_OP_CREATE_TTL:
-		err = wire_decode_some(&wire_zk_create_request, type == ZK_OP_CREATE_TTL, p, len, &b->arena, &c,
+		err = wire_decode_some(&wire_zk_create_request, *type == ZK_OP_CREATE_TTL, p, len, &b->arena, &c,
 				       ret_used);
-		if (err == OK && in_multi && (c.flags < MODE_PERSISTENT || c.flags > MODE_TTL_SEQUENCE))
+		if (err != OK)
+			return err;
+		if (in_multi)
+			*type = create_of_multi(*type, c.flags);
+		if (*type < 0 || (in_multi && (c.path.len < 0 || (c.acl_n < 0 && *type != ZK_OP_CREATE_TTL))))
 			return E_BAD;
-		if (err == OK)
-			create(b, type, &c);
-		return err;
+		create(b, *type, &c);
+		return OK;
 	case ZK_OP_SET_DATA:
 		err = wire_decode_some(&wire_zk_set_data_request, 0, p, len, &b->arena, &s, ret_used);
+		if (err == OK && in_multi && s.path.len < 0)
+			return E_BAD;
 		if (err == OK)
 			simple(b, COORD_SET, s.path, s.data, s.version);
 		return err;
 	case ZK_OP_DELETE: case ZK_OP_CHECK:
 		err = wire_decode_some(&wire_zk_delete_request, 0, p, len, &b->arena, &d, ret_used);
+		if (err == OK && in_multi && d.path.len < 0)
+			return E_BAD;
 		if (err == OK)
-			simple(b, type == ZK_OP_DELETE ? COORD_DELETE : COORD_CHECK, d.path, BYTES_NULL, d.version);
+			simple(b, *type == ZK_OP_DELETE ? COORD_DELETE : COORD_CHECK, d.path, BYTES_NULL, d.version);
 		return err;
 	default:
 		return E_BAD;
@@ -261,7 +276,9 @@ static int multi(struct batch *b, struct zk_req *r, const uint8_t *p, size_t len
 		at += used;
 		if (err != OK || h.done)
 			return err;
-		err = one(b, h.type, true, p + at, len - at, &used);
+		int32_t type = h.type;
+
+		err = one(b, &type, true, p + at, len - at, &used);
 		if (err != OK)
 			return err;
 		at += used;
@@ -269,7 +286,7 @@ static int multi(struct batch *b, struct zk_req *r, const uint8_t *p, size_t len
 			cap = cap ? cap * 2 : 16;
 			r->ops = mem_resize(r->ops, cap);
 		}
-		r->ops[r->nops++] = (uint8_t)h.type;
+		r->ops[r->nops++] = (uint8_t)type;
 	}
 }
 
@@ -296,11 +313,11 @@ bool zk_write_entry(struct zk_conn *c, struct zk_req *r, int32_t type, const uin
 		if (err == OK)
 			reconfig(&b, &q);
 	} else {
-		err = one(&b, type, false, body, len, &used);
+		err = one(&b, &type, false, body, len, &used);
 	}
 	if (err != OK && type != ZK_OP_MULTI)
 		r->fail = ZK_MARSHALLING;	/* WHY not logged: ZooKeeper's counter does not move either */
-	if (err != OK || b.marshalling) {
+	if (err != OK) {
 		buf_reset(&b.ops);
 		b.n = 0;
 		fail(&b, ZK_MARSHALLING);

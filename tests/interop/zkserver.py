@@ -12,6 +12,9 @@ import socket  # noqa: E402
 
 
 class ZkServer:
+    def __init__(self, *options):
+        self.options = options
+
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="moldau-zk-interop-")
         self.port = free_port()
@@ -19,7 +22,7 @@ class ZkServer:
         self.log = open(os.path.join(self.dir, "log"), "ab")
         self.proc = subprocess.Popen(
             [os.path.join(BUILD, "moldau-quorum"), "--data-dir", self.dir + "/data", "--listen", f"127.0.0.1:{free_port()}",
-             "--zookeeper-listen", self.address, "--zookeeper-words", "*"], stderr=self.log)
+             "--zookeeper-listen", self.address, "--zookeeper-words", "*", *self.options], stderr=self.log)
         wait_for("moldau-quorum to serve", lambda: "Mode: " in self.word(b"srvr"))
         return self
 
