@@ -113,13 +113,13 @@ def cargo(name):
 
 
 def classpath(name, version):
-    """The class path that clients/NAME.xml resolves to, with Kafka or Curator of that version."""
+    """The class path that clients/NAME.xml resolves to, of that version."""
     tool("java", "default-jre-headless")
     where = folder("java")
     path = os.path.join(where, f"{name}-{version}.classpath")
     if not os.path.exists(path):
         fetch(f"{name} {version}", tool("mvn", "maven"), "-B", "-q", "-f", os.path.join(CLIENTS, name + ".xml"),
-              f"-Dkafka.version={version}", f"-Dcurator.version={version}", "dependency:build-classpath", f"-Dmdep.outputFile={path}.new",
+              f"-Dkafka.version={version}", f"-Dcurator.version={version}", f"-Dzookeeper.version={version}", "dependency:build-classpath", f"-Dmdep.outputFile={path}.new",
               f"-Dmdep.outputFilterFile=false")
         os.rename(path + ".new", path)
     with open(path) as f:

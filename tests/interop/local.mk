@@ -15,4 +15,10 @@ check-kafka-diff: all
 check-kazoo: all
 	MOLDAU_BUILD=$(abs_builddir) $(srcdir)/tests/kazoo/run
 
+# Random requests to moldau-quorum and to ZooKeeper; see docs/zookeeper.md.
+# make check-zookeeper-fuzz [FUZZ="--requests 1000000 --version 3.9.5"]
+.PHONY: check-zookeeper-fuzz
+check-zookeeper-fuzz: all
+	MOLDAU_BUILD=$(abs_builddir) INTEROP_CACHE=$(abs_builddir)/interop-cache $(srcdir)/tests/zkfuzz/run $(FUZZ)
+
 EXTRA_DIST += %D%

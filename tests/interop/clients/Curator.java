@@ -31,6 +31,7 @@ import org.apache.curator.framework.recipes.nodes.PersistentNode;
 import org.apache.curator.framework.recipes.nodes.PersistentTtlNode;
 import org.apache.curator.framework.recipes.queue.SimpleDistributedQueue;
 import org.apache.curator.framework.recipes.shared.SharedCount;
+import org.apache.curator.framework.recipes.shared.VersionedValue;
 import org.apache.curator.framework.recipes.watch.PersistentWatcher;
 import org.apache.curator.retry.ExponentialBackoffRetry;
 import org.apache.zookeeper.CreateMode;
@@ -302,8 +303,9 @@ public class Curator {
             b.start();
             a.setCount(8);
             until("the other to see it", () -> b.getCount() == 8);
-            must(!b.trySetCount(a.getVersionedValue().getVersion() == 0 ? null : b.getVersionedValue(), 9) ||
-                 b.getCount() == 9, "a versioned set");
+            VersionedValue<Integer> old = b.getVersionedValue();
+            must(a.trySetCount(a.getVersionedValue(), 9), "a set with the right version");
+            must(!b.trySetCount(old, 10), "a set with an old version");
         }
     }
 
