@@ -122,6 +122,8 @@ static enum coord_code create_flags(const struct batch *b, int32_t type, const s
 		return ZK_UNIMPLEMENTED;
 	if (is_ttl ? ttl <= 0 || ttl > TTL_MAX : ttl >= 0)
 		return ZK_BAD_ARGUMENTS;
+	if (type == ZK_OP_CREATE_TTL && r->flags == MODE_CONTAINER)
+		return ZK_BAD_ARGUMENTS;	/* it ends a ZooKeeper 3.9.5 */
 	*ret = 0;
 	if (r->flags == MODE_SEQUENCE || r->flags == MODE_EPHEMERAL_SEQUENCE || r->flags == MODE_TTL_SEQUENCE)
 		*ret |= COORD_SEQUENCE;
