@@ -12,3 +12,4 @@ include tests/system/local.mk
 include tests/fresh/local.mk
 include tests/interop/local.mk
 include tests/scenario/local.mk
+include tests/jepsen/local.mk

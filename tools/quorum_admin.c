@@ -11,6 +11,8 @@
 #include "wire/quorum_frame.h"
 
 #define MEMBERS_MAX 16
+#define STATE_LEADER 2
+#define LOOK_US 2000000u
 
 struct member {
 	int64_t id, match;
@@ -158,7 +160,7 @@ static void start(struct ask *a, struct quorum *q, const char *address, enum qf_
 }
 
 /* All at the same time, until each has answered or failed, or the time is over. */
-static void run(struct ask *v, int n)
+static void run(struct ask *v, int n, uint64_t timeout_us)
 {
 	struct quorum *q = v[0].q;
 	struct loop_timer end = { .fire = on_timeout, .user = q };
@@ -170,12 +172,16 @@ static void run(struct ask *v, int n)
 			v[i].err = E_CLOSED;
 			asking--;
 		}
-	q->loop->calls->timer_set(q->loop, &end, q->timeout_us);
+	q->loop->calls->timer_set(q->loop, &end, timeout_us);
 	if (asking > 0)
 		loop_os_run(q->os_loop);
 	q->loop->calls->timer_stop(q->loop, &end);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
+		if (!v[i].done)
+			q->net->calls->abort(v[i].conn);
+		v[i].done = true;
 		buf_release(&v[i].request);
+	}
 }
 
 static const char *role_of(const struct member *m)
@@ -215,7 +221,7 @@ static void print_json(const struct ask *v, int n)
 		json_t *members = json_array();
 
 		for (uint32_t k = 0; k < s->n; k++)
-			json_array_append_new(members, member_json(&s->v[k], s->state == 2));
+			json_array_append_new(members, member_json(&s->v[k], s->state == STATE_LEADER));
 		json_object_set_new(o, "members", members);
 	}
 	char *text = json_dumps(all, JSON_INDENT(2));
@@ -240,10 +246,10 @@ static void print_members(const struct status *s)
 		cli_table_cell(t, "%s", m->address[0] ? m->address : "-");
 		cli_table_cell(t, "%s", role_of(m));
 		cli_table_cell(t, "%s", m->self || m->connected ? "yes" : "no");
-		if (s->state == 2 && !m->self)
+		if (s->state == STATE_LEADER && !m->self)
 			cli_table_cell(t, "%lld", (long long)(s->last > m->match ? s->last - m->match : 0));
 		else
-			cli_table_cell(t, "%s", m->self && s->state == 2 ? "0" : "-");
+			cli_table_cell(t, "%s", m->self && s->state == STATE_LEADER ? "0" : "-");
 	}
 	cli_table_print(t, stdout);
 	putchar('\n');
@@ -264,7 +270,7 @@ static void print_table(const struct ask *v, int n)
 					    s->connections };
 		for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
 			cli_table_cell(t, v[i].err ? "-" : "%lld", (long long)numbers[k]);
-		if (!v[i].err && (!best || s->state == 2))
+		if (!v[i].err && (!best || s->state == STATE_LEADER))
 			best = s;
 	}
 	if (best)
@@ -272,16 +278,24 @@ static void print_table(const struct ask *v, int n)
 	cli_table_print(t, stdout);
 }
 
-int quorum_status(struct quorum *q)
+/* How many nodes answered. */
+static int ask_all(struct quorum *q, struct ask *v, uint64_t timeout_us)
 {
-	static struct ask v[QUORUM_NODES_MAX];
 	int answered = 0;
 
 	for (int i = 0; i < q->n; i++)
 		start(&v[i], q, q->address[i], QF_STATUS, 2);
-	run(v, q->n);
+	run(v, q->n, timeout_us);
 	for (int i = 0; i < q->n; i++)
 		answered += v[i].err == OK;
+	return answered;
+}
+
+int quorum_status(struct quorum *q)
+{
+	static struct ask v[QUORUM_NODES_MAX];
+	int answered = ask_all(q, v, q->timeout_us);
+
 	if (cli_json(q->c))
 		print_json(v, q->n);
 	else if (answered > 0)
@@ -312,6 +326,22 @@ static int usage(const char *what)
 	return CLI_USAGE;
 }
 
+/* Any node passes a change on, but who is frozen answers nobody, and who is removed may not hear of the end of it: the
+ * leader is asked where it is among those that answer, else one that does; -1: none. */
+static int whom(struct quorum *q)
+{
+	static struct ask v[QUORUM_NODES_MAX];
+	int best = -1;
+
+	ask_all(q, v, q->timeout_us < LOOK_US ? q->timeout_us : LOOK_US);
+	for (int i = 0; i < q->n; i++)
+		if (v[i].err == OK && (best < 0 || (v[i].status.state == STATE_LEADER &&
+						    (v[best].status.state != STATE_LEADER ||
+						     v[i].status.term > v[best].status.term))))
+			best = i;
+	return best;
+}
+
 int quorum_change(struct quorum *q)
 {
 	static struct ask a;
@@ -329,19 +359,18 @@ int quorum_change(struct quorum *q)
 		if (end == c->args[1] || *end || id < 0 || id > INT32_MAX)
 			return usage(c->args[1]);
 	}
-	for (int i = 0; i < q->n; i++) {	/* any node passes it on; the next one when one is not there */
-		start(&a, q, q->address[i], QF_ADMIN, 6);
+	int node = whom(q);
+
+	if (node >= 0) {
+		start(&a, q, q->address[node], QF_ADMIN, 6);
 		mp_put_int(&a.request, changes[k].kind);
 		mp_put_int(&a.request, id);
 		mp_put_str(&a.request, changes[k].kind == QA_ADD ? str_of(c->args[2]) : STR_NULL);
 		mp_put_bool(&a.request, cli_has(c, "observer"));
-		run(&a, 1);
-		if (a.err == E_CLOSED)
-			continue;
-		break;
+		run(&a, 1, q->timeout_us);
 	}
-	if (a.err) {
-		cli_error("no node of the quorum answered", err_text(a.err),
+	if (node < 0 || a.err) {
+		cli_error("no node of the quorum answered", err_text(node < 0 ? E_TIMEOUT : a.err),
 			  "moldau quorum status --quorum HOST:PORT,...");
 		return CLI_UNREACHABLE;
 	}
