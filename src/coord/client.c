@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 struct batch {
 	struct coord *c;
@@ -208,7 +209,7 @@ static enum coord_code set(struct batch *b, const struct coord_op *op, struct co
 
 	if (over_quota(b, op->path, more, 0))
 		return ZK_QUOTA_EXCEEDED;
-	if (op->version != -1 && op->version != n->version)
+	if (op->version != -1 && op->version != n->version && !mutant(CLIENT_VERSION_UNCHECKED))
 		return ZK_BAD_VERSION;
 	struct str path = ops_keep(c, op->path, 0);
 	struct bytes value = op->value;
@@ -388,7 +389,10 @@ void client_apply(struct coord *c, int64_t session, struct mp_reader *m, struct 
 	if (ret->code == ZK_OK) {
 		ops_commit(c);
 	} else {
-		ops_undo(c);
+		if (!mutant(CLIENT_HALF_DONE))
+			ops_undo(c);
+		else
+			ops_commit(c);
 		for (uint32_t k = 0; k < n; k++) {
 			c->ops[k] = (struct coord_op_result){ .err = E_AGAIN, .path = STR_NULL };
 			c->ops[k].code = k + 1 < i ? ZK_OK : k + 1 == i ? ret->code : ZK_RUNTIME_INCONSISTENCY;

@@ -6,7 +6,7 @@ order the writes of a key, so a history is linearizable exactly when these hold:
 
   H1  a version of a key has one value and one zxid; later versions have later zxids
   H2  a value that was read was written, before the read ended, and is the one of that version
-  H3  who begins after an answer sees its version or a later one; its write gets a later one
+  H3  no key is ever gone; who begins after an answer sees its version or a later one; its write gets a later one
   H4  a conditional write that was answered well follows the version that it named at once; one that was refused had a
       moment at which that was not the version
   H5  two keys written in one multi have one zxid, and who reads both at once sees both or neither
@@ -63,6 +63,8 @@ def check_key(key, ops, wrong):
     written = {op.value: op for op in ops if op.kind in ("write", "compare") and op.value is not None}
     table = {}
     for op in ops:
+        if op.kind == "read" and op.done is False:
+            wrong.append(f"H3 {key}: {op.note}: {op}")
         if op.done is not True or op.version is None:
             continue
         seen = table.setdefault(op.version, (op.value, op.zxid))

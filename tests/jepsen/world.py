@@ -92,8 +92,8 @@ class Host:
             sh("losetup", "-d", self.loop)
             wait_for("the loop device to go", lambda: self.image not in sh("losetup", "-a"))
 
-    def cut_power(self):
-        """What was not synced is gone; the process dies with it."""
+    def cut_power(self, restart=True):
+        """What was not synced is gone; the process dies with it. restart: the disk is there again."""
         fd = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
@@ -106,9 +106,13 @@ class Host:
         except OSError:
             bitten = True
         self.kill()
+        if restart:
+            self.remount()
+        return bitten
+
+    def remount(self):
         self.unmount()
         self.mount()
-        return bitten
 
     def lose_disk(self):
         self.kill()
