@@ -100,20 +100,23 @@ static void follow(struct raft *r, struct raft_effects *fx, uint64_t term, uint6
 
 /* ---- elections ---- */
 
+static void ask_one(struct raft *r, struct raft_effects *fx, enum raft_msg_type t, bool forced, uint64_t peer)
+{
+	struct raft_msg *m = raft_send(r, fx, t, peer);
+
+	m->term = t == RAFT_PREVOTE ? r->term + 1 : r->term;	/* R7 */
+	m->index = r->last;
+	m->index_term = raft_term_of(r, r->last);
+	m->forced = forced;
+}
+
 static void ask(struct raft *r, struct raft_effects *fx, enum raft_msg_type t, bool forced)
 {
 	const struct raft_config *c = raft_config(r);
 
-	for (uint32_t i = 0; i < c->n; i++) {
-		if (c->m[i].id == r->id || !(c->m[i].flags & (RAFT_VOTER | RAFT_OLD)))
-			continue;
-		struct raft_msg *m = raft_send(r, fx, t, c->m[i].id);
-
-		m->term = t == RAFT_PREVOTE ? r->term + 1 : r->term;	/* R7 */
-		m->index = r->last;
-		m->index_term = raft_term_of(r, r->last);
-		m->forced = forced;
-	}
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->m[i].id != r->id && (c->m[i].flags & (RAFT_VOTER | RAFT_OLD)))
+			ask_one(r, fx, t, forced, c->m[i].id);
 }
 
 static void campaign(struct raft *r, struct raft_effects *fx, uint64_t now_ms, bool forced)
@@ -459,7 +462,7 @@ static void on_durable(struct raft *r, const struct raft_event *ev, struct raft_
 	}
 }
 
-static void on_connection(struct raft *r, const struct raft_event *ev)
+static void on_connection(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
 {
 	bool up = ev->type == RAFT_EV_UP;
 	uint32_t i = raft_place(r, ev->peer);
@@ -472,6 +475,10 @@ static void on_connection(struct raft *r, const struct raft_event *ev)
 		p->sent_ms = 0;
 		return;
 	}
+	/* What was asked before may have been lost with the connection, or have met a node that was no member yet. */
+	if (up && r->role == RAFT_CANDIDATE && i < RAFT_MEMBERS_MAX && !(r->votes >> i & 1) &&
+	    votes_in(raft_config(r), ev->peer))
+		ask_one(r, fx, RAFT_VOTE, false, ev->peer);
 	if (r->role == RAFT_LEADER || r->role == RAFT_CANDIDATE)
 		return;
 	/* Nobody leads as far as we know: ask as soon as there is somebody to ask. The jitter keeps the
@@ -540,7 +547,7 @@ static int on_event(struct raft *r, const struct raft_event *ev, struct raft_eff
 		return OK;
 	case RAFT_EV_UP:
 	case RAFT_EV_LOST:
-		on_connection(r, ev);
+		on_connection(r, ev, fx);
 		return OK;
 	case RAFT_EV_FETCHED:
 	case RAFT_EV_IMAGE_FAILED:

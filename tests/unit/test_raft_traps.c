@@ -241,6 +241,27 @@ Test(trap, t12_t15_a_pre_vote_changes_nothing_and_a_refusal_teaches_the_term)
 	done(w);
 }
 
+Test(trap, a_candidate_asks_again_over_a_new_connection)
+{
+	struct rw *w = led(3);
+	struct raft *r = &w->node[2].r;
+	struct raft_effects fx;
+
+	rw_isolate(w, 2, true);
+	rw_run(w, 1000);
+	cr_assert_eq(tell(w, 2, (struct raft_msg){ .type = RAFT_PREVOTE_OK, .from = 2, .term = r->term + 1, .ok = true },
+			  &fx), OK);
+	cr_assert_eq(r->role, RAFT_CANDIDATE);
+	uint64_t term = r->term;
+
+	cr_assert_eq(rw_step(w, 2, (struct raft_event){ .type = RAFT_EV_UP, .peer = 2 }, &fx), OK);
+	cr_expect(fx.nmsgs == 1 && fx.msgs[0].type == RAFT_VOTE && fx.msgs[0].to == 2 && fx.msgs[0].term == term);
+	cr_expect(r->role == RAFT_CANDIDATE && r->term == term, "the same question, not another election");
+	cr_assert_eq(rw_step(w, 2, (struct raft_event){ .type = RAFT_EV_LOST, .peer = 2 }, &fx), OK);
+	cr_expect_eq(fx.nmsgs, 0);
+	done(w);
+}
+
 Test(trap, t13_stickiness_lets_the_leaders_own_hand_over_through)
 {
 	struct rw *w = led(3);
