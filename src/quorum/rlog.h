@@ -19,7 +19,8 @@
  *       from, set aside; the node is `recovering` then (raft.h R11), durably
  *   K4  a snapshot counts once file and folder are synced; two are kept, and the log from the older on
  *   K5  a folder of another cluster, node or newer format is refused, naming both
- *   K6  no entry of a term is written before the term is durable (rlog_vote())
+ *   K6  no entry of a term is written, and no snapshot that ends in it counts, before the term is durable
+ *       (rlog_vote())
  *   K7  entries that were cut off are gone from the disk, durably, before new ones take their place
  *   K8  an image from the leader is durable before the log that it replaces is dropped; a log that does not
  *       hold the snapshot's last entry with its term is not read after it
@@ -107,6 +108,7 @@ struct rlog_fetch {
 
 struct rlog_image {			/* one that is coming */
 	bool on, busy;
+	bool synced;			/* and not named yet: a vote is being written */
 	int file;
 	uint64_t index, term, bytes, have;
 	int64_t zxid;
@@ -153,7 +155,7 @@ struct rlog {
 		uint64_t len, at, index;
 		char tmp[RLOG_PATH_MAX], path[RLOG_PATH_MAX];
 		struct disk_op op;
-		bool syncing;
+		bool syncing, synced;		/* synced, and not named yet: a vote is being written */
 	} snap;
 	struct rlog_image image;
 	uint64_t cut_bytes;		/* torn tail cut at start, for the log */
@@ -215,6 +217,8 @@ void rlog_fatal(struct rlog *l, const char *what, int err);
 int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, size_t why_cap);
 int rlog_load_vote(struct rlog *l, char *why, size_t cap);
 int rlog_vote_now(struct rlog *l);
+/* Gives a snapshot or an image that was synced its name, unless a vote is being written: then that calls it. */
+void rlog_name_synced(struct rlog *l);
 void rlog_drop_log(struct rlog *l);
 
 #endif

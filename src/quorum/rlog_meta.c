@@ -150,10 +150,12 @@ static void on_vote_dir(struct disk_op *op, int err)
 		return;
 	}
 	l->vote.on = false;
-	if (l->vote.again)
+	if (l->vote.again) {
 		vote_start(l);
-	else
-		l->ev->on_voted(l->user);
+		return;
+	}
+	rlog_name_synced(l);
+	l->ev->on_voted(l->user);
 }
 
 static void on_vote_sync(struct disk_op *op, int err)

@@ -88,19 +88,34 @@ static void on_snap_dir(struct disk_op *op, int err)
 	l->ev->on_snapshot(l->user, l->snaps[0]);
 }
 
+/* K6: not while a vote is being written; the end of that calls it. */
+static void name_it(struct rlog *l, bool *synced, const char *from, const char *to, struct disk_op *op,
+		    void (*done)(struct disk_op *op, int err))
+{
+	if (!*synced || l->vote.on)
+		return;
+	*synced = false;
+	int err = l->disk->calls->rename(l->disk, from, to);
+
+	if (err) {
+		rlog_fatal(l, "naming a snapshot", err);
+		return;
+	}
+	*op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = done };
+	l->disk->calls->submit(l->disk, op);
+}
+
 static void on_snap_sync(struct disk_op *op, int err)
 {
 	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, snap.op));
 
 	l->disk->calls->close(l->disk, l->snap.file);
-	if (!err)
-		err = l->disk->calls->rename(l->disk, l->snap.tmp, l->snap.path);
 	if (err) {
 		rlog_fatal(l, "writing a snapshot", err);
 		return;
 	}
-	l->snap.op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = on_snap_dir };
-	l->disk->calls->submit(l->disk, &l->snap.op);
+	l->snap.synced = true;
+	rlog_name_synced(l);
 }
 
 bool rlog_snapshot_turn(struct rlog *l)
@@ -215,20 +230,24 @@ static void on_image_dir(struct disk_op *op, int err)
 		l->ev->on_image(l->user, OK);
 }
 
+void rlog_name_synced(struct rlog *l)
+{
+	name_it(l, &l->snap.synced, l->snap.tmp, l->snap.path, &l->snap.op, on_snap_dir);
+	name_it(l, &l->image.synced, l->image.path, l->image.final, &l->image.op, on_image_dir);
+}
+
 static void on_image_sync(struct disk_op *op, int err)
 {
 	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, image.op));
 
 	l->disk->calls->close(l->disk, l->image.file);
 	l->image.file = -1;
-	if (!err)
-		err = l->disk->calls->rename(l->disk, l->image.path, l->image.final);
 	if (err) {
 		rlog_fatal(l, "writing an image from the leader", err);
 		return;
 	}
-	l->image.op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = on_image_dir };
-	l->disk->calls->submit(l->disk, &l->image.op);
+	l->image.synced = true;
+	rlog_name_synced(l);
 }
 
 int rlog_image_put(struct rlog *l, uint64_t off, const uint8_t *p, uint32_t n)
