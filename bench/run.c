@@ -338,7 +338,7 @@ static void replaced_row(void)
 	if (!wanted(name))
 		return;
 	for (int i = 0; i < n; i++) {
-		if (i % FEW_KILLS == 0) {	/* more of them one after another are held for a crash loop and slowed down */
+		if (i % FEW_KILLS == 0) {	/* more of them in a row are held for a crash loop and slowed down */
 			if (i > 0)
 				server_stop(&s);
 			server_start(&s, base, 2, NULL);

@@ -1,8 +1,8 @@
 /*
  * coord.h - parts of bench/coord/gen: one load for coordination services that speak ZooKeeper's protocol or etcd's v3.
  *
- * One thread, epoll, a closed loop: connections with so many operations in flight each. The protocols are written by hand
- * (etcd's HTTP/2 framing by libnghttp2), so that the generator costs little beside what it measures.
+ * One thread, epoll, a closed loop: connections with so many operations in flight each. The protocols are written by
+ * hand (etcd's HTTP/2 framing by libnghttp2), so that the generator costs little beside what it measures.
  */
 #ifndef BENCH_COORD_COORD_H
 #define BENCH_COORD_COORD_H
@@ -16,8 +16,8 @@
 enum coord_op {
 	OP_SET,				/* overwrites one of the keys */
 	OP_CREATE,			/* a new one */
-	OP_GET,				/* as fresh as a write that was answered before, by whomever (etcd: Range; ZooKeeper: sync
-					 * and getData) */
+	OP_GET,				/* as fresh as a write that was answered before, by whomever (etcd: Range;
+					 * ZooKeeper: sync and getData) */
 	OP_LOCAL,			/* what this server has (etcd: serializable Range; ZooKeeper: getData) */
 	OP_SETUP,			/* a new one, which may exist */
 };
@@ -76,7 +76,8 @@ void coord_ready(struct coord_conn *c);
 /* An operation ended; code 0: well. */
 void coord_done(struct coord_conn *c, const struct flight *f, int code);
 struct flight *coord_flight(struct coord_conn *c);	/* a new one, at the end */
-struct flight *coord_oldest(struct coord_conn *c);	/* NULL: none; leaves the ring with the next call of coord_flight */
+/* NULL: none; it leaves the ring with the next call of coord_flight(). */
+struct flight *coord_oldest(struct coord_conn *c);
 uint32_t coord_timeout_ms(void);
 
 #endif

@@ -81,8 +81,8 @@ static void etcd_send(struct coord_conn *c, enum coord_op op, const char *path, 
 	c->flying++;
 }
 
-static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t n, const uint8_t *v, size_t len,
-		     uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t n, const uint8_t *v,
+		     size_t len, uint8_t flags, void *user)
 {
 	struct call *o = nghttp2_session_get_stream_user_data(s, f->hd.stream_id);
 

@@ -2,8 +2,8 @@
  * gen.c - the load of bench/coordination. See coord.h.
  *
  * One run is one mode; the result is one line of JSON:
- *   load      operations a second, latencies in microseconds, CPU of the servers in seconds, and how busy the rest of the
- *             machine was (foreign, in cores): runs that others disturbed are told by it
+ *   load      operations a second, latencies in microseconds, CPU of the servers an operation, and how busy the rest
+ *             of the machine was (foreign, in cores): runs that others disturbed are told by it
  *   fill      makes so many keys over one connection
  *   first     from --since (CLOCK_MONOTONIC, ns) until a write was acknowledged; servers need not listen yet
  *   failover  one probe a server writes every --probe-ms; --signal goes to --kill after --kill-after seconds
@@ -172,7 +172,8 @@ static void conn_open(struct coord_conn *c, int server)
 	c->at = CONN_DIALLING;
 	c->wants_out = true;
 	c->retry_ns = now_ns();
-	(void)connect(c->fd, (struct sockaddr *)&opt.server[server], sizeof opt.server[0]);	/* epoll tells how it went */
+	/* epoll tells how it went */
+	(void)connect(c->fd, (struct sockaddr *)&opt.server[server], sizeof opt.server[0]);
 	watch(c, EPOLL_CTL_ADD);
 }
 
@@ -318,7 +319,8 @@ static double all_busy(void)
 	unsigned long long v[8] = { 0 };
 	FILE *f = fopen("/proc/stat", "re");
 
-	if (!f || fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) != 8)
+	if (!f || fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6,
+			 v + 7) != 8)
 		die("/proc/stat cannot be read");
 	fclose(f);
 	return (double)(v[0] + v[1] + v[2] + v[5] + v[6] + v[7]) / (double)sysconf(_SC_CLK_TCK);
@@ -329,7 +331,8 @@ static double own_busy(void)
 	struct rusage r;
 
 	getrusage(RUSAGE_SELF, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
 static double servers_busy(void)
@@ -418,7 +421,8 @@ static void run_load(void)
 	servers = servers_busy() - servers;
 	all = all_busy() - all;
 	print_result(json_pack("{s:f,s:f,s:f,s:f,s:I,s:f,s:f,s:f,s:f}", "per_second", (double)g.done / opt.seconds,
-			       "p50_us", hist_us(&g.hist, .5), "p99_us", hist_us(&g.hist, .99), "max_us", hist_us(&g.hist, 1),
+			       "p50_us", hist_us(&g.hist, .5), "p99_us", hist_us(&g.hist, .99), "max_us",
+			       hist_us(&g.hist, 1),
 			       "failed", (json_int_t)g.failed, "connect_ms", connect_ms,
 			       "cpu_us", g.done ? servers * 1e6 / (double)g.done : 0., "own", own / opt.seconds,
 			       "foreign", (all - own - servers) / opt.seconds));
@@ -475,12 +479,23 @@ static void run_failover(void)
 		}
 		probes(PROBE_FLYING_MAX);
 	}
-	print_result(json_pack("{s:f,s:f,s:I,s:I,s:I}", "first_ms", g.first_ok ? (double)(g.first_ok - g.killed) / 1e6 : -1.,
-			       "gap_ms", (double)g.gap / 1e6, "done", (json_int_t)g.done, "failed", (json_int_t)g.failed,
+	print_result(json_pack("{s:f,s:f,s:I,s:I,s:I}", "first_ms",
+			       g.first_ok ? (double)(g.first_ok - g.killed) / 1e6 : -1., "gap_ms",
+			       (double)g.gap / 1e6, "done", (json_int_t)g.done, "failed", (json_int_t)g.failed,
 			       "lost", (json_int_t)g.lost));
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
+
+static uint32_t number(const char *text)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (end == text || *end || v > UINT32_MAX)
+		die("no number: %s", text);
+	return (uint32_t)v;
+}
 
 static void servers_of(char *list)
 {
@@ -492,7 +507,7 @@ static void servers_of(char *list)
 		*colon = 0;
 		struct sockaddr_in *a = &opt.server[opt.servers++];
 
-		*a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1)) };
+		*a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)number(colon + 1)) };
 		if (inet_pton(AF_INET, t, &a->sin_addr) != 1)
 			die("no address: %s", t);
 	}
@@ -515,7 +530,8 @@ static void read_options(int argc, char **argv)
 		{ "proto", 1, 0, 'p' }, { "servers", 1, 0, 's' }, { "pids", 1, 0, 'P' }, { "mode", 1, 0, 'm' },
 		{ "op", 1, 0, 'o' }, { "clients", 1, 0, 'c' }, { "depth", 1, 0, 'd' }, { "keys", 1, 0, 'k' },
 		{ "bytes", 1, 0, 'b' }, { "seconds", 1, 0, 't' }, { "warm", 1, 0, 'w' }, { "since", 1, 0, 'S' },
-		{ "kill", 1, 0, 'K' }, { "signal", 1, 0, 'G' }, { "kill-after", 1, 0, 'A' }, { "timeout", 1, 0, 'T' }, { 0 },
+		{ "kill", 1, 0, 'K' }, { "signal", 1, 0, 'G' }, { "kill-after", 1, 0, 'A' }, { "timeout", 1, 0, 'T' },
+		{ 0 },
 	};
 	int ch;
 
@@ -531,22 +547,23 @@ static void read_options(int argc, char **argv)
 			break;
 		case 's': servers_of(optarg); break;
 		case 'P':
-			for (char *save, *t = strtok_r(optarg, ",", &save); t && opt.pids < PIDS_MAX; t = strtok_r(NULL, ",", &save))
-				opt.pid[opt.pids++] = atoi(t);
+			for (char *save, *t = strtok_r(optarg, ",", &save); t && opt.pids < PIDS_MAX;
+			     t = strtok_r(NULL, ",", &save))
+				opt.pid[opt.pids++] = (pid_t)number(t);
 			break;
 		case 'm': opt.mode = (enum mode)one_of("mode", optarg, modes); break;
 		case 'o': opt.op = (enum coord_op)one_of("op", optarg, ops); break;
-		case 'c': opt.clients = (uint32_t)atoi(optarg); break;
-		case 'd': opt.depth = (uint32_t)atoi(optarg); break;
-		case 'k': opt.keys = (uint32_t)atoi(optarg); break;
-		case 'b': opt.bytes = (uint32_t)atoi(optarg); break;
-		case 't': opt.seconds = atof(optarg); break;
-		case 'w': opt.warm = atof(optarg); break;
+		case 'c': opt.clients = number(optarg); break;
+		case 'd': opt.depth = number(optarg); break;
+		case 'k': opt.keys = number(optarg); break;
+		case 'b': opt.bytes = number(optarg); break;
+		case 't': opt.seconds = strtod(optarg, NULL); break;
+		case 'w': opt.warm = strtod(optarg, NULL); break;
 		case 'S': opt.since = strtoull(optarg, NULL, 10); break;
-		case 'K': opt.kill = atoi(optarg); break;
-		case 'G': opt.signal = atoi(optarg); break;
-		case 'A': opt.kill_after = atof(optarg); break;
-		case 'T': opt.timeout_ms = (uint32_t)atoi(optarg); break;
+		case 'K': opt.kill = (pid_t)number(optarg); break;
+		case 'G': opt.signal = (int)number(optarg); break;
+		case 'A': opt.kill_after = strtod(optarg, NULL); break;
+		case 'T': opt.timeout_ms = number(optarg); break;
 		default: exit(1);
 		}
 	if (!opt.proto)
@@ -572,7 +589,8 @@ int main(int argc, char **argv)
 	g.random = g.run | 1;
 	g.until = UINT64_MAX;
 	for (uint32_t i = 0; i < n; i++)
-		g.conn[i] = (struct coord_conn){ .fd = -1, .proto = opt.proto, .server = (int)(i % (uint32_t)opt.servers) };
+		g.conn[i] = (struct coord_conn){ .fd = -1, .proto = opt.proto,
+						 .server = (int)(i % (uint32_t)opt.servers) };
 	if (opt.mode != MODE_FIRST)
 		conn_open(&g.conn[0], 0);
 	run[opt.mode]();

@@ -1,4 +1,4 @@
-/* zookeeper.c - ZooKeeper's client protocol (ZooKeeperProgrammers.html; zookeeper.jute), as far as the load needs it. */
+/* zookeeper.c - ZooKeeper's client protocol (zookeeper.jute), as far as the load needs it. */
 #include <string.h>
 
 #include "bench/coord/coord.h"

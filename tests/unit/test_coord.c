@@ -307,7 +307,8 @@ static void random_run(uint64_t seed)
 			const struct znode *z = coord_find(c, str_of(p));
 			cr_assert_eq(z != NULL, m.version[i] >= 0);
 			cr_assert(!z || (z->version == m.version[i] && z->value_len == (int32_t)strlen(val) &&
-					 !memcmp(z->value, val, strlen(val)) && (coord_owner(z) != 0) == (m.owner[i] != 0)));
+					 !memcmp(z->value, val, strlen(val)) &&
+					 (coord_owner(z) != 0) == (m.owner[i] != 0)));
 			nodes += z != NULL;
 		}
 		cr_assert_eq(coord_nodes(c), nodes);

@@ -249,8 +249,8 @@ Test(trap, a_candidate_asks_again_over_a_new_connection)
 
 	rw_isolate(w, 2, true);
 	rw_run(w, 1000);
-	cr_assert_eq(tell(w, 2, (struct raft_msg){ .type = RAFT_PREVOTE_OK, .from = 2, .term = r->term + 1, .ok = true },
-			  &fx), OK);
+	cr_assert_eq(tell(w, 2, (struct raft_msg){ .type = RAFT_PREVOTE_OK, .from = 2, .term = r->term + 1,
+		.ok = true }, &fx), OK);
 	cr_assert_eq(r->role, RAFT_CANDIDATE);
 	uint64_t term = r->term;
 
