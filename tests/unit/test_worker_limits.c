@@ -92,7 +92,7 @@ Test(worker_limits, no_answer_before_the_first_image)
 	begin();
 	struct net_conn *c = env_client(&e);
 	w->im = NULL;
-	w->im_unread = w->im_gen;		/* until the next tick */
+	*bell_word(w->env->bells, BELL_IMAGE_GEN) = w->im_unread = 1;	/* it could not be read, until the next tick */
 	w->ready = false;
 	wire_init(&wire_metadata_request, &m);
 	m.topics = &t;
