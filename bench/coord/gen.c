@@ -401,7 +401,7 @@ static void run_load(void)
 		for (uint32_t i = 0; i < opt.clients; i++)
 			ready += g.conn[i].at == CONN_READY;
 		turn(20);
-		if (now_ns() - start > 30 * SECOND)
+		if ((double)(now_ns() - start) > 30 * SECOND)
 			die("only %u of %u connections after 30 s", ready, opt.clients);
 	}
 	double connect_ms = (double)(now_ns() - start) / 1e6;

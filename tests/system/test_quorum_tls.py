@@ -13,7 +13,7 @@ import time
 import pytest
 
 from cluster import BUILD, wait_for
-from procs import Pair
+from procs import Pair, metadata
 from quorums import Load, Node, Quorum
 
 MOLDAU = os.path.join(BUILD, "moldau")
@@ -281,6 +281,8 @@ def test_a_broker_over_tls_and_new_certificates_without_a_restart(authority):
         agent = pair.pids("agent")[0]
         os.kill(agent, signal.SIGKILL)
         wait_for("another agent", lambda: pair.pids("agent") and pair.pids("agent") != [agent])
+        # where its liveness connection was not on the new leader yet, it has to register again
+        wait_for("the broker is registered", lambda: metadata(pair.port))
         pair.moldau("topics", "create", "fifth")
         assert {x.number: x.proc.pid for x in q.nodes.values()} == pids
 
