@@ -154,8 +154,8 @@ static void put_conf(const struct zk *z, struct buf *b)
 static void put_envi(const struct zk *z, struct buf *b)
 {
 	static const char *const names[] = { "host.name", "java.version", "java.vendor", "java.home", "java.class.path",
-		"java.library.path", "java.io.tmpdir", "java.compiler", "os.name", "os.arch", "os.version", "user.name",
-		"user.home", "user.dir", "os.memory.free", "os.memory.max", "os.memory.total" };
+		"java.io.tmpdir", "java.compiler", "os.name", "os.arch", "os.version", "user.name", "user.home",
+		"user.dir", "os.memory.free", "os.memory.max", "os.memory.total" };
 	char value[512];
 
 	zk_print(b, "Environment:\nzookeeper.version=%s, built on 1970-01-01 00:00 UTC\n", ZK_VERSION);

@@ -14,6 +14,8 @@ for w in "conf cons crst dirs dump envi gtmk isro mntr ruok srst srvr stat wchc 
             out += d
     print("==", w)
     for line in out.decode().splitlines():
+        if line.startswith("java.lib"):            # where Java looks for native libraries: not answered here
+            continue
         for sep in ("=", "\t", ": "):
             if sep in line and w in ("conf", "envi", "mntr", "srvr", "dirs"):
                 line = line.split(sep)[0] + sep.rstrip(" ") + "..."
