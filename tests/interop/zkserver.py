@@ -8,7 +8,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "system"))
 from cluster import BUILD, free_port, wait_for  # noqa: E402
-import socket  # noqa: E402
+import zkwire  # noqa: E402
 
 
 class ZkServer:
@@ -23,19 +23,8 @@ class ZkServer:
         self.proc = subprocess.Popen(
             [os.path.join(BUILD, "moldau-quorum"), "--data-dir", self.dir + "/data", "--listen", f"127.0.0.1:{free_port()}",
              "--zookeeper-listen", self.address, "--zookeeper-words", "*", *self.options], stderr=self.log)
-        wait_for("moldau-quorum to serve", lambda: "Mode: " in self.word(b"srvr"))
+        wait_for("moldau-quorum to serve", lambda: "Mode: " in zkwire.word("127.0.0.1", self.port, "srvr"))
         return self
-
-    def word(self, word):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
-                s.sendall(word)
-                out = b""
-                while d := s.recv(65536):
-                    out += d
-                return out.decode()
-        except OSError:
-            return ""
 
     def __exit__(self, *_):
         self.proc.terminate()

@@ -16,6 +16,7 @@ import urllib.request
 import pytest
 
 from cluster import BUILD, free_port, wait_for
+import zkwire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "../golden/zk")
@@ -47,17 +48,7 @@ class Server:
         wait_for("the quorum to serve", lambda: "Mode: " in self.word("srvr"))
 
     def word(self, word):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
-                s.sendall(word.encode())
-                out = b""
-                while True:
-                    d = s.recv(65536)
-                    if not d:
-                        return out.decode()
-                    out += d
-        except OSError:
-            return ""
+        return zkwire.word("127.0.0.1", self.port, word)
 
     def client(self, **kw):
         c = KazooClient(self.hosts, timeout=kw.pop("timeout", 10), **kw)
