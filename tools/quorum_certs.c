@@ -1,4 +1,6 @@
 /* quorum_certs.c - moldau quorum certs: an authority in a folder, and certificates of nodes and clients. */
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,18 @@ static const struct {
 	{ "client", "moldau-system", false },
 	{ "reader", "moldau-reader", false },
 };
+
+static void print_json(const char *dir, const struct cert_wish *w, const char *kind, bool new_ca)
+{
+	json_t *o = json_pack("{so so so ss si sb}", "certificate", json_sprintf("%s/%s.pem", dir, w->name), "key",
+			      json_sprintf("%s/%s.key", dir, w->name), "authority", json_sprintf("%s/ca.pem", dir),
+			      "kind", kind, "days", w->days, "new_authority", new_ca);
+	char *text = json_dumps(o, JSON_INDENT(2));
+
+	puts(text);
+	free(text);
+	json_decref(o);
+}
 
 int quorum_certs(const struct cli *c)
 {
@@ -40,11 +54,15 @@ int quorum_certs(const struct cli *c)
 	w.hosts = &c->args[4];
 	w.nhosts = c->n_args - 4;
 	if (cert_os_issue(c->args[1], &w, &new_ca, why, sizeof why) != OK) {
-		cli_error("no certificate was made", why, NULL);
+		cli_error("no certificate was made", why, "moldau quorum certs --help");
 		return CLI_FAILED;
 	}
 	const char *dir = c->args[1];
 
+	if (cli_json(c)) {
+		print_json(dir, &w, kinds[k].name, new_ca);
+		return CLI_OK;
+	}
 	if (new_ca)
 		printf("%s/ca.pem, %s/ca.key: a new authority; keep its key apart from the nodes\n", dir, dir);
 	printf("%s/%s.pem, %s/%s.key: %s, for %d days\n", dir, w.name, dir, w.name, kinds[k].name, w.days);
@@ -71,11 +89,12 @@ bool quorum_tls(struct quorum *q)
 	if (given == 0)
 		return true;
 	if (given < 3) {
-		cli_error("--tls-certificate, --tls-key and --tls-ca go together", NULL, NULL);
+		cli_error("--tls-certificate, --tls-key and --tls-ca go together", NULL,
+			  "Give all three, or none, here or in the environment.");
 		return false;
 	}
 	if (tls_os_new(v[0], v[1], v[2], TLS_CLIENT_NEED, &tls, why, sizeof why) != OK) {
-		cli_error("no TLS with the quorum", why, NULL);
+		cli_error("no TLS with the quorum", why, "moldau quorum certs makes certificates");
 		return false;
 	}
 	net_os_tls(q->net, tls, "moldau");

@@ -550,7 +550,8 @@ static bool open_tls(struct runner *r)
 	if (!cert && !key && !ca)
 		return true;
 	if (!cert || !key || !ca || tls_os_new(cert, key, ca, TLS_CLIENT_NEED, &r->tls, why, sizeof why) != OK) {
-		log_os(r->name, LOG_OS_ERROR, "no TLS with the quorum", why, NULL);
+		log_os(r->name, LOG_OS_ERROR, "no TLS with the quorum", why,
+		       "Mend quorum.tls.* or the files that it names.");
 		return false;
 	}
 	net_os_tls(r->env.net, r->tls, r->name);

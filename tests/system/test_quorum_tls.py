@@ -168,7 +168,9 @@ def test_who_is_refused(authority):
 
 def test_a_plain_quorum_tells_those_who_want_tls(authority):
     q = Quorum(1)
-    authority.make("client", "operator")
+    r = subprocess.run([MOLDAU, "quorum", "certs", authority.dir, "client", "operator", "--output", "json"],
+                       capture_output=True, text=True)
+    assert r.returncode == 0 and json.loads(r.stdout)["certificate"] == authority.files("operator")[0], r
     st, out = moldau(q, authority.files("operator"), "status")
     assert st == 3 and "closed the connection during the handshake" in out, out
     refused(q.nodes[1], "a client wants TLS, and this node has no certificate")

@@ -420,6 +420,44 @@ Test(rlog, a_full_disk_is_written_when_there_is_room)
 	end(&w);
 }
 
+/* K6: a node that is killed, or loses its power, while its vote is being written has no snapshot of that term. */
+Test(rlog, no_snapshot_of_a_term_counts_before_the_term)
+{
+	uint64_t named = 0, not_named = 0;
+
+	for (uint64_t seed = 1; seed <= 400; seed++) {
+		struct world w;
+		struct rng r;
+		uint8_t *p = mem_alloc(3000);
+
+		start(&w, seed);
+		rng_init(&r, seed);
+		for (int i = 0; i < 9; i++)
+			add(&w, 50);
+		sync_all(&w);
+		rlog_vote(&w.log, w.term + 1, 0, false);
+		memset(p, byte_of(seed % 4 < 2 ? 9 : 20), 3000);
+		if (seed % 4 < 2) {		/* its own, of what is committed in the new term */
+			rlog_snapshot(&w.log, 9, w.term + 1, 9, p, 3000);
+			while (rlog_snapshot_turn(&w.log))
+				;
+		} else {
+			struct rlog_image what = { .index = 20, .term = w.term + 1, .bytes = 3000, .zxid = 20,
+						   .crc = crc32c(0, p, 3000) };
+
+			cr_assert_eq(rlog_image_begin(&w.log, &what), OK);
+			cr_assert_eq(rlog_image_put(&w.log, 0, p, 3000), OK);
+			mem_free(p);
+		}
+		run_for(&w, rng_below(&r, 12000));
+		reopen(&w, seed % 2);		/* it is not refused */
+		*(w.log.snaps[0] > 0 ? &named : &not_named) += 1;
+		end(&w);
+	}
+	cr_expect(named > 0 && not_named > 0);
+	cr_expect_eq(mem_live(), 0);
+}
+
 /* K8, trap 20: wherever the power goes, the log is the old one, or the image with nothing stale behind it. */
 Test(rlog, an_image_replaces_the_log_or_does_not)
 {
