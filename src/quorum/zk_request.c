@@ -137,6 +137,12 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 			zk_conn_gone(c);
 		return;
 	}
+	if (err == E_NOSPC) {			/* refused, and so not done */
+		r->state = ZK_REQ_LOCAL;
+		r->fail = ZK_SYSTEM_ERROR;
+		run_queue(c);
+		return;
+	}
 	/* Nobody can say whether it happened, or the session is elsewhere now: the client has to ask. */
 	if (err || res->code == ZK_SESSION_MOVED) {
 		c->calls->abort(c->net);

@@ -17,6 +17,7 @@ from cluster import BUILD, wait_for  # noqa: E402
 SHUTDOWN = 0x8004587d                   # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN
 NO_LOG_FLUSH = 2
 DISK_MB = 96
+LOG_BYTES = 4 << 20                     # then a snapshot: disks stay far from full, and images are sent
 NATIVE, PEER, ZOOKEEPER, METRICS = 9093, 9094, 2181, 9095
 
 
@@ -125,7 +126,7 @@ class Host:
             ["nsenter", f"--net=/run/netns/{self.ns}", self.world.program, "--node-id", str(self.number), "--data-dir", self.folder + "/data",
              "--listen", f"{self.ip}:{NATIVE}", "--peer-listen", f"{self.ip}:{PEER}", "--allow-plaintext", "true",
              "--zookeeper-listen", f"{self.ip}:{ZOOKEEPER}", "--zookeeper-words", "*", "--zookeeper-connections-max", "0",
-             "--zookeeper-tick-ms", "500", *self.options], stderr=open(self.log, "ab"), env=env)
+             "--zookeeper-tick-ms", "500", "--snapshot-log-bytes", str(LOG_BYTES), *self.options], stderr=open(self.log, "ab"), env=env)
 
     def kill(self):
         if self.alive():
