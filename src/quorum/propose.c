@@ -416,6 +416,10 @@ void read_turn(struct node *n)
 	n->reads_new_tail = &n->reads_new;
 	if (mutant(READ_UNCONFIRMED) && n->served)
 		read_confirmed(n, UINT64_MAX);
+	if (mutant(READ_NOT_ASKED) && !n->served) {
+		batch_known(n, n->applied);
+		read_applied(n);
+	}
 }
 
 void read_confirmed(struct node *n, uint64_t round)
