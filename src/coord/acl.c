@@ -235,34 +235,43 @@ static bool matches(struct coord_id has, struct coord_id wants)
 	return str_eq(has.id, wants.id);
 }
 
-bool coord_allows(const struct coord_acl *a, unsigned perm, struct bytes ids)
+uint32_t acl_grants(const struct coord_acl *a, uint32_t enough, struct bytes ids)
 {
 	struct bytes l = coord_acl_bytes(a), w;
 	struct coord_ace e;
 	struct coord_id id;
-	uint32_t n, nids;
+	uint32_t n, nids, granted = 0;
 
 	if (!a)
-		return true;
+		return UINT32_MAX;
 	w = ids;
 	if (!coord_acl_count(&w, &nids))
 		nids = 0;
 	while (nids-- > 0 && coord_id_next(&w, &id))
 		if (str_is(id.scheme, "super"))
-			return true;
+			return UINT32_MAX;
 	if (!coord_acl_count(&l, &n))
-		return false;
-	while (n-- > 0 && coord_acl_next(&l, &e)) {
-		if (!(e.perms & perm))
+		return 0;
+	while (n-- > 0 && !(granted & enough) && coord_acl_next(&l, &e)) {
+		if (!(e.perms & ~granted))
 			continue;
-		if (str_is(e.id.scheme, "world") && str_is(e.id.id, "anyone"))
-			return true;
+		if (str_is(e.id.scheme, "world") && str_is(e.id.id, "anyone")) {
+			granted |= e.perms;
+			continue;
+		}
 		w = ids;
 		if (!coord_acl_count(&w, &nids))
 			continue;
 		while (nids-- > 0 && coord_id_next(&w, &id))
-			if (matches(id, e.id))
-				return true;
+			if (matches(id, e.id)) {
+				granted |= e.perms;
+				break;
+			}
 	}
-	return false;
+	return granted;
+}
+
+bool coord_allows(const struct coord_acl *a, unsigned perm, struct bytes ids)
+{
+	return acl_grants(a, perm, ids) & perm;
 }

@@ -78,6 +78,8 @@ struct coord_op {
 struct coord_acl {
 	struct coord_acl *chain;
 	uint32_t refs, hash, len;
+	uint32_t granted;		/* to the client of batch `judged`: found out once a batch */
+	uint64_t judged;
 	uint8_t p[];
 };
 

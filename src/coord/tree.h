@@ -30,6 +30,7 @@ struct coord {
 	uint64_t nodes;
 	uint64_t bytes;			/* paths and values of all nodes */
 	uint64_t client_nodes, client_bytes, ephemerals;
+	uint64_t batches;		/* of clients, since the start of this process */
 	struct znode *timed_first, *timed_last;
 	struct coord_acl *acls[ACL_BUCKETS];
 	struct coord_session *sessions[SESSION_BUCKETS];
@@ -70,6 +71,8 @@ int32_t ops_sequence(const struct znode *parent, char digits[12]);
 struct coord_acl *acl_get(struct coord *c, struct bytes list);	/* a reference; NULL: world:anyone, everything */
 void acl_put(struct coord *c, struct coord_acl *a);
 bool acl_list_ok(struct bytes list);
+/* The permissions that these ids have; not all of them when some of `enough` are among those found. */
+uint32_t acl_grants(const struct coord_acl *a, uint32_t enough, struct bytes ids);
 
 void entry_head(struct buf *b, uint32_t fields, enum coord_kind kind, int64_t session, int64_t time_ms);
 

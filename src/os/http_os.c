@@ -1,12 +1,15 @@
 /* http_os.c - see http_os.h. */
 #include "os/http_os.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "os/listen_os.h"
 
 #define PAGE_MAX (8u << 20)
 #define IDLE_S 30		/* a connection that asks nothing is closed */
@@ -80,12 +83,33 @@ static struct evhttp *server(struct loop_os *loop, const struct page *page)
 	return http;
 }
 
+static int spare_fd = -1;		/* of all servers of the process: see net_os_turn_away() */
+
+/* libevent's own way is a warning for each try, for as long as nobody closes anything. */
+static void on_accept_error(struct evconnlistener *l, void *arg)
+{
+	(void)arg;
+	if (errno == EMFILE || errno == ENFILE)
+		net_os_turn_away(&spare_fd, evconnlistener_get_fd(l));
+}
+
+/* s: of the server's socket, which listens; NULL: it could not. */
+static int accept_on(struct evhttp_bound_socket *s, int otherwise)
+{
+	if (s == NULL)
+		return otherwise;
+	if (spare_fd < 0)
+		spare_fd = net_os_spare();
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s), on_accept_error);
+	return OK;
+}
+
 int http_os_serve_fd(struct loop_os *loop, int fd, const char *path, const char *type,
 		     void (*on_get)(void *ctx, struct buf *page), void *ctx)
 {
 	struct evhttp *http = server(loop, &(struct page){ .path = path, .type = type, .on_get = on_get, .ctx = ctx });
 
-	return http != NULL && evhttp_accept_socket(http, fd) == 0 ? OK : E_LIMIT;
+	return http != NULL ? accept_on(evhttp_accept_socket_with_handle(http, fd), E_LIMIT) : E_LIMIT;
 }
 
 static int serve(struct loop_os *loop, const char *address, const struct page *page)
@@ -105,11 +129,12 @@ static int serve(struct loop_os *loop, const char *address, const struct page *p
 	http = server(loop, page);
 	if (http == NULL)
 		return E_LIMIT;
-	if (evhttp_bind_socket(http, host[0] != 0 ? host : "0.0.0.0", (uint16_t)port) != 0) {
+	const char *where = host[0] != 0 ? host : "0.0.0.0";
+	int err = accept_on(evhttp_bind_socket_with_handle(http, where, (uint16_t)port), E_IO);
+
+	if (err)
 		evhttp_free(http);
-		return E_IO;
-	}
-	return OK;
+	return err;
 }
 
 int http_os_serve(struct loop_os *loop, const char *address, const char *path, const char *type,

@@ -50,16 +50,19 @@ struct acceptor {
 	int spare;			/* a descriptor that is given up when there are no others */
 };
 
-/* No descriptor is left: whoever waits is turned away, or the listening socket would be readable for ever. */
-static void turn_away(struct acceptor *a, int listen_fd)
+int net_os_spare(void)
 {
-	if (a->spare < 0)
-		return;
-	close(a->spare);
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void net_os_turn_away(int *spare, int listen_fd)
+{
+	if (*spare >= 0)
+		close(*spare);
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		close(fd);
-	a->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	*spare = net_os_spare();
 }
 
 static void acceptable(void *ctx, int listen_fd)
@@ -71,7 +74,7 @@ static void acceptable(void *ctx, int listen_fd)
 
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE)
-				turn_away(a, listen_fd);
+				net_os_turn_away(&a->spare, listen_fd);
 			return;
 		}
 		a->on_accept(a->ctx, fd);
@@ -83,7 +86,7 @@ void net_os_accept(struct loop_os *loop, int listen_fd, void (*on_accept)(void *
 	struct acceptor *a = mem_alloc(sizeof *a);
 
 	a->on_accept = on_accept;
-	a->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	a->spare = net_os_spare();
 	a->ctx = ctx;
 	evutil_make_socket_nonblocking(listen_fd);
 	loop_os_watch(loop, listen_fd, acceptable, a);

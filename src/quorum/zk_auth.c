@@ -108,10 +108,11 @@ static bool auth_digest(struct zk_conn *c, struct bytes auth)
 	struct str id = { t.p, (int32_t)t.len };
 
 	if (c->z->conf.super_digest && equal_secret(id, str_of(c->z->conf.super_digest)))
-		zk_id_add(c, STR("super"), STR(""));
-	zk_id_add(c, STR("digest"), id);
+		(void)zk_id_add(c, STR("super"), STR(""));
+	bool ok = zk_id_add(c, STR("digest"), id);
+
 	mem_free(space);
-	return true;
+	return ok;
 }
 
 static bool has_scheme(const struct zk_conn *c, const char *scheme)

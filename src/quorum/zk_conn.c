@@ -72,7 +72,7 @@ void zk_close(struct zk_conn *c)
 
 /* ---- ids ---- */
 
-void zk_id_add(struct zk_conn *c, struct str scheme, struct str id)
+bool zk_id_add(struct zk_conn *c, struct str scheme, struct str id)
 {
 	struct bytes l = zk_ids(c);
 	struct coord_id e;
@@ -84,19 +84,22 @@ void zk_id_add(struct zk_conn *c, struct str scheme, struct str id)
 
 		for (uint32_t i = 0; i < n && coord_id_next(&rest, &e); i++)
 			if (str_eq(e.scheme, scheme) && str_eq(e.id, id))
-				return;
+				return true;
 	}
-	buf_init(&b, 1 << 20);
+	if (n >= ZK_IDS_MAX)
+		return false;
+	buf_init(&b, ZK_IDS_BYTES_MAX);
 	jute_int(&b, (int32_t)n + 1);
 	jute_str(&b, scheme);
 	jute_str(&b, id);
 	buf_put(&b, l.p, l.len > 0 ? (size_t)l.len : 0);
 	if (b.bad) {
 		buf_release(&b);
-		return;
+		return false;
 	}
 	buf_release(&c->ids);
 	c->ids = b;
+	return true;
 }
 
 struct bytes zk_ids(const struct zk_conn *c)
@@ -152,9 +155,10 @@ static void touch(struct zk_conn *c)
 static int on_turn(void *ctx)
 {
 	struct zk *z = ctx;
+	int more = zk_requests_late(z);
 
 	if (z->nheard == 0)
-		return 0;
+		return more;
 	node_touch(z->node, z->heard, z->nheard);
 	for (uint32_t i = 0; i < z->nheard; i++) {
 		struct zk_conn *c = conn_of(z, z->heard[i]);
@@ -163,7 +167,7 @@ static int on_turn(void *ctx)
 			c->heard = false;
 	}
 	z->nheard = 0;
-	return 0;
+	return more;
 }
 
 static void answer_hello(struct zk_conn *c, const struct coord_session *x)
@@ -416,7 +420,7 @@ static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 	const char *subject = c->calls->subject(c->net);
 
 	if (subject)
-		zk_id_add(c, STR("x509"), str_of(subject));
+		(void)zk_id_add(c, STR("x509"), str_of(subject));
 	c->mode = ZK_OPENING;
 	zk_mute(c, ZK_MUTE_OPENING);
 	if (r.session_id != 0) {
@@ -470,6 +474,7 @@ static void on_close(void *user, struct net_conn *nc, int err)
 static void on_drained(void *user, struct net_conn *nc)
 {
 	(void)nc;
+	((struct zk_conn *)user)->event_bytes = 0;
 	zk_unmute(user, ZK_MUTE_UNSENT);
 }
 
@@ -510,12 +515,14 @@ void zk_accept(struct zk *z, struct net *net, bool secure, int fd)
 	z->st.connections++;
 	if (full || z->draining) {
 		z->st.rejected++;
-		if (full)
+		if (full && (z->full_told_us == 0 || c->born_us - z->full_told_us > SCAN_US * 2)) {
+			z->full_told_us = c->born_us;
 			z->conf.on_log(z->conf.user, "too many connections from one host", peer);
+		}
 		c->calls->abort(c->net);
 		return;
 	}
-	zk_id_add(c, STR("ip"), str_of(strncmp(peer, "::ffff:", 7) == 0 ? peer + 7 : peer));
+	(void)zk_id_add(c, STR("ip"), str_of(strncmp(peer, "::ffff:", 7) == 0 ? peer + 7 : peer));
 }
 
 /* ---- followers of the log ---- */
@@ -580,6 +587,7 @@ struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 	z->started_us = clock->mono_us(clock);
 	z->data = zk_watch_new();
 	z->child = zk_watch_new();
+	z->late_tail = &z->late;
 	z->scan = (struct loop_timer){ .fire = on_scan, .user = z };
 	node_listen(node, &(struct node_listener){ .on_lead = on_lead, .on_applied = on_applied,
 		.on_reset = on_reset, .user = z });

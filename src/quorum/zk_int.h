@@ -11,6 +11,11 @@
 #define ZK_QUEUE_MAX 1024		/* requests of one connection that wait */
 #define ZK_UNSENT_MAX (4u << 20)	/* bytes to one connection; beyond it is not read */
 #define ZK_PENDING_BYTES_MAX (64u << 20)	/* Z5: requests in flight of all connections */
+#define ZK_IDS_MAX 32			/* of a connection: its entries carry them, rights are held to them */
+#define ZK_IDS_BYTES_MAX (16u << 10)
+#define ZK_EVENTS_MAX (64u << 20)	/* bytes of events to a connection that does not read; then it ends */
+#define ZK_WATCHES_MAX (64u << 20)	/* bytes of watches of one connection; then it ends */
+#define ZK_TURN_US 10000u		/* of answering by this node alone; then the log and peers have theirs */
 #define ZK_SESSION_BUCKETS 4096u
 #define ZK_CONFIG_NODE "/zookeeper/config"
 #define ZK_VERSION "3.9.5-moldau"
@@ -19,7 +24,7 @@ enum zk_mode { ZK_GREETING, ZK_OPENING, ZK_OPEN, ZK_CLOSING };
 
 enum zk_mute {				/* why a connection is not read */
 	ZK_MUTE_OPENING = 1u << 0, ZK_MUTE_QUEUE = 1u << 1, ZK_MUTE_LIMIT = 1u << 2, ZK_MUTE_UNSENT = 1u << 3,
-	ZK_MUTE_CLOSING = 1u << 4,
+	ZK_MUTE_CLOSING = 1u << 4, ZK_MUTE_TURN = 1u << 5,
 };
 
 enum zk_watch_mode { ZK_WATCH_ONCE = 1, ZK_WATCH_PERSISTENT = 2, ZK_WATCH_RECURSIVE = 4, ZK_WATCH_ANY = 7 };
@@ -66,6 +71,9 @@ struct zk_conn {
 	struct buf ids;			/* jute vector of Id: the first is the latest */
 	struct zk_watch *watches;
 	uint32_t nwatches;
+	uint64_t watch_bytes, event_bytes;	/* of all watches; of events since it had read everything */
+	bool late;			/* in z->late */
+	struct zk_conn *late_next;
 	uint64_t mark;			/* of the last event that it heard of: Z3 */
 	struct sasl *sasl;
 	bool sasl_done;
@@ -96,6 +104,9 @@ struct zk {
 	struct watch_table *data, *child;
 	int64_t *heard;			/* sessions of this turn: one keep-alive each */
 	uint32_t nheard, heard_cap;
+	uint64_t turn_us;		/* spent in this turn on answers of this node alone */
+	struct zk_conn *late, **late_tail;	/* what they ask waits for the next turn */
+	uint64_t full_told_us;		/* when a refused connection was logged last */
 };
 
 /* zk_conn.c */
@@ -104,13 +115,15 @@ void zk_unmute(struct zk_conn *c, enum zk_mute why);
 void zk_send(struct zk_conn *c, struct buf *b);		/* b is consumed */
 void zk_close(struct zk_conn *c);			/* after what was sent */
 void zk_conn_gone(struct zk_conn *c);			/* closed, and nothing of it is in the log any more */
-void zk_id_add(struct zk_conn *c, struct str scheme, struct str id);
+bool zk_id_add(struct zk_conn *c, struct str scheme, struct str id);	/* false: it has too many */
 struct bytes zk_ids(const struct zk_conn *c);
 int64_t zk_zxid(const struct zk *z);
 
 /* zk_request.c */
 void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len);
 void zk_requests_drop(struct zk_conn *c);
+/* Begins a turn with what the last one had no time for; true: there is more. */
+bool zk_requests_late(struct zk *z);
 
 /* zk_write.c: *ret_code != 0: answer with it, nothing is to be logged. */
 bool zk_is_write(int32_t type);

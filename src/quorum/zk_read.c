@@ -104,7 +104,7 @@ static void put_data(struct buf *b, const struct znode *n)
 static void put_children(struct buf *b, const struct znode *n)
 {
 	jute_int(b, (int32_t)n->children);
-	for (const struct znode *k = n->first; k; k = k->next)
+	for (const struct znode *k = n->first; k && !b->bad; k = k->next)
 		jute_str(b, (struct str){ k->name, k->name_len });
 }
 
@@ -395,7 +395,7 @@ static enum coord_code multi_read(struct reading *r)
 	struct zk_multi_header h;
 	size_t at = 0, used = 0;
 
-	for (;;) {
+	while (!r->out->bad) {			/* else the connection ends: the answer is too long */
 		struct zk_path_watch_request q;
 		const struct znode *n = NULL;
 		int err = wire_decode_some(&wire_zk_multi_header, 0, r->p + at, r->len - at, &r->arena, &h, &used);

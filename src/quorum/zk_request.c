@@ -58,11 +58,44 @@ static void answer_code(struct zk_conn *c, int32_t xid, int64_t zxid, int32_t co
 static void local(struct zk_conn *c, int32_t xid, int32_t type, int32_t fail, const uint8_t *body, uint32_t len,
 		  uint64_t at_us)
 {
+	struct zk *z = c->z;
+	uint64_t from = z->clock->mono_us(z->clock);
+
 	if (fail)
-		answer_code(c, xid, zk_zxid(c->z), fail);
+		answer_code(c, xid, zk_zxid(z), fail);
 	else
 		zk_read(c, xid, type, body, len);
 	done(c, xid, type, at_us);
+	z->turn_us += c->last_us - from;
+}
+
+/* It is not read until the next turn has begun. */
+static void make_late(struct zk_conn *c)
+{
+	struct zk *z = c->z;
+
+	zk_mute(c, ZK_MUTE_TURN);
+	if (c->late)
+		return;
+	c->late = true;
+	c->late_next = NULL;
+	*z->late_tail = c;
+	z->late_tail = &c->late_next;
+}
+
+static void not_late(struct zk_conn *c)
+{
+	struct zk *z = c->z;
+	struct zk_conn **at = &z->late;
+
+	if (!c->late)
+		return;
+	while (*at != c)
+		at = &(*at)->late_next;
+	*at = c->late_next;
+	if (!*at)
+		z->late_tail = at;
+	c->late = false;
 }
 
 static void req_free(struct zk_req *r)
@@ -89,6 +122,7 @@ void zk_requests_drop(struct zk_conn *c)
 		req_free(r);
 	}
 	c->tail = &c->first;
+	not_late(c);
 }
 
 static bool crowded(const struct zk *z)
@@ -103,6 +137,10 @@ static void run_queue(struct zk_conn *c)
 		struct zk_req *r = c->first;
 		bool close = r->close_after;
 
+		if (c->z->turn_us > ZK_TURN_US) {
+			make_late(c);
+			break;
+		}
 		if (r->state == ZK_REQ_LOCAL) {
 			local(c, r->xid, r->type, r->fail, r->frame ? r->frame + HEADER : NULL, r->len, r->at_us);
 		} else {
@@ -123,6 +161,20 @@ static void run_queue(struct zk_conn *c)
 		zk_unmute(c, ZK_MUTE_QUEUE);
 	if (c->nqueue == 0 || !crowded(c->z))
 		zk_unmute(c, ZK_MUTE_LIMIT);
+}
+
+bool zk_requests_late(struct zk *z)
+{
+	z->turn_us = 0;
+	while (z->late && z->turn_us <= ZK_TURN_US) {
+		struct zk_conn *c = z->late;
+
+		not_late(c);
+		run_queue(c);
+		if (!c->late)
+			zk_unmute(c, ZK_MUTE_TURN);
+	}
+	return z->late != NULL;
 }
 
 static void on_done(struct node_req *q, int err, int64_t zxid, const struct coord_result *res)
@@ -259,7 +311,7 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 		zk_close(c);
 	} else if (zk_is_write(type)) {
 		write_request(c, xid, type, body, len);
-	} else if (c->first || type == ZK_OP_SYNC) {
+	} else if (c->first || type == ZK_OP_SYNC || z->turn_us > ZK_TURN_US) {
 		struct zk_req *r = enqueue(c, xid, type, len);
 
 		r->frame = frame;
@@ -270,6 +322,8 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 			r->read.done = on_synced;
 			c->nsent++;
 			node_read(z->node, &r->read);
+		} else if (c->first == r) {
+			make_late(c);
 		}
 	} else {
 		local(c, xid, type, 0, body, len, z->clock->mono_us(z->clock));

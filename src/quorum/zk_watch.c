@@ -8,6 +8,7 @@
 #include "quorum/zk_int.h"
 
 #define BUCKETS_MIN 1024u
+#define EVENT_COST 128u			/* of an event, beside its bytes */
 
 struct watch_path {
 	struct watch_path *chain;
@@ -112,6 +113,11 @@ static void path_done(struct watch_table *t, struct watch_path *p)
 	mem_free(p);
 }
 
+static uint64_t bytes_of(const struct zk_watch *w)
+{
+	return sizeof *w + sizeof *w->path + (uint64_t)w->path->len;
+}
+
 static struct zk_watch *watch_of(const struct zk_conn *c, const struct watch_path *p)
 {
 	struct zk_watch *w = p ? p->first : NULL;
@@ -140,13 +146,14 @@ static void weaken(struct zk_watch *w, unsigned modes)
 	if (w->c_next)
 		w->c_next->c_at = w->c_at;
 	w->c->nwatches--;
+	w->c->watch_bytes -= bytes_of(w);
 	w->c->z->st.watches--;
 	mem_free(w);
 }
 
 void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, unsigned mode)
 {
-	if (path.len < 0 || c->closed)
+	if (path.len < 0 || path.len > COORD_PATH_MAX || c->closed)	/* nothing is ever made at a longer one */
 		return;
 	struct watch_path *p = path_make(t, path);
 	struct zk_watch *w = watch_of(c, p);
@@ -167,6 +174,7 @@ void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, uns
 			w->c_next->c_at = &w->c_next;
 		c->watches = w;
 		c->nwatches++;
+		c->watch_bytes += bytes_of(w);
 		c->z->st.watches++;
 	}
 	if (mode & ~w->modes & ZK_WATCH_RECURSIVE) {
@@ -174,6 +182,8 @@ void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, uns
 		t->recursive++;
 	}
 	w->modes |= mode;
+	if (c->watch_bytes > ZK_WATCHES_MAX)
+		c->calls->abort(c->net);
 }
 
 bool zk_watch_has(struct zk_conn *c, struct watch_table *t, struct str path, unsigned modes)
@@ -217,7 +227,10 @@ void zk_event(struct zk_conn *c, int64_t zxid, enum zk_event type, struct str pa
 	jute_int(&b, ZK_STATE_CONNECTED);
 	jute_str(&b, path);
 	c->z->st.watches_fired[type]++;
+	c->event_bytes += b.len + EVENT_COST;
 	zk_send(c, &b);
+	if (c->event_bytes > ZK_EVENTS_MAX)
+		c->calls->abort(c->net);	/* its client does not read, and is to set its watches again */
 }
 
 struct firing {
