@@ -573,6 +573,19 @@ static struct node *node_new(struct disk *d, struct net *net, struct loop *loop,
 	return n;
 }
 
+/* The only member of the log has this node's number and another disk: nobody would ever lead, and nobody say why. */
+static int is_own_disk(struct node *n, char *why, size_t cap)
+{
+	const struct raft_config *c = raft_config(&n->raft);
+
+	if (c->n != 1 || c->m[0].id == n->log.disk_id || c->m[0].node != n->conf.id)
+		return OK;
+	snprintf(why, cap, "%s/meta names disk.id=%016llx, and the only member of the log is %016llx: meta was "
+		 "damaged or comes from another folder; put the member's id there", n->conf.dir,
+		 (unsigned long long)n->log.disk_id, (unsigned long long)c->m[0].id);
+	return E_DAMAGED;
+}
+
 int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *clock,
 	      const struct node_config *conf, struct node **ret, char *why, size_t why_cap)
 {
@@ -592,6 +605,8 @@ int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *
 	raft_init(&n->raft, UINT64_MAX, &opt);
 	int err = rlog_open(&n->log, d, &rc, &loader, &log_events, n, why, why_cap);
 
+	if (!err)
+		err = is_own_disk(n, why, why_cap);
 	if (err) {
 		node_close(n);
 		return err;

@@ -311,6 +311,13 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 		l->last_term = e.term;
 		l->bytes_since_snapshot += RLOG_ENTRY_HEAD + (uint64_t)e.len;
 	}
+	/* Alone, what a snapshot has was durable in the log before: one that ends before has lost more. */
+	if (last && expect <= l->snaps[0] && load->may_recover && !load->may_recover(l->user)) {
+		snprintf(why, cap, "%s ends with entry %llu, and the snapshot has %llu: what was acknowledged after it "
+			 "is lost; restore this folder from a copy, or move its log-* away to go on from the snapshot",
+			 path, (unsigned long long)expect - 1, (unsigned long long)l->snaps[0]);
+		return E_DAMAGED;
+	}
 	err = last ? cut(l, path, at, len) : OK;
 	if (!err && last && expect != l->last + 1 && !mutant(SEGMENT_GAP))
 		end_segment(l);

@@ -1,6 +1,7 @@
 """moldau-quorum alone: kill -9 under load, torn tail, foreign folder, feed, sessions and their ends."""
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -85,6 +86,33 @@ def test_torn_tail_is_cut_and_damage_before_it_refused(quorum):
     quorum.start()
     assert quorum.proc.wait(10) == 1
     assert "it was acknowledged" in quorum.text()
+
+
+def test_a_log_cut_below_its_snapshot_and_a_wrong_disk_are_refused(quorum):
+    """The rest of the log would be lost silently; with another disk.id nobody would ever lead, silently too."""
+    quorum.kill()
+    quorum.start("--snapshot-log-bytes", "4000")
+    for i in range(60):
+        quorum.q("create", f"/n{i}", "x" * 200)
+    data = quorum.dir + "/data"
+    wait_for("a snapshot", lambda: any(n.startswith("snap-") for n in os.listdir(data)))
+    quorum.kill()
+    meta, log = data + "/meta", max(os.path.join(data, n) for n in os.listdir(data) if n.startswith("log-"))
+    with open(meta) as f:
+        good = f.read()
+    own = re.search(r"disk.id=(\w+)", good).group(1)
+    with open(meta, "w") as f:
+        f.write(good.replace(own, "00000000deadbeef"))
+    quorum.start()
+    assert quorum.proc.wait(10) == 1
+    assert f"the only member of the log is {own}" in quorum.text()
+    with open(meta, "w") as f:
+        f.write(good)
+    with open(log, "rb+") as f:
+        f.truncate(1500)
+    quorum.start()
+    assert quorum.proc.wait(10) == 1
+    assert "what was acknowledged after it is lost" in quorum.text()
 
 
 def test_foreign_folder_is_refused_naming_both(quorum):

@@ -14,7 +14,7 @@ from zkwire import Wire
 
 CREATE, SET, CHILDREN, CHECK, MULTI, MULTI_READ, AUTH, ADD_WATCH, EXISTS, PING = 1, 5, 8, 13, 14, 22, 100, 106, 3, 11
 OPEN = x.i4(1) + x.i4(31) + x.s4("world") + x.s4("anyone")
-PATIENCE_S = 0.6                        # beyond it followers elect another leader; under a sanitizer everything is slower
+PATIENCE_S = 1.2                        # beyond it followers elect another leader; under a sanitizer everything is slower
 
 
 def acl(n):

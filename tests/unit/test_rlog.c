@@ -431,6 +431,7 @@ Test(rlog, no_snapshot_of_a_term_counts_before_the_term)
 		uint8_t *p = mem_alloc(3000);
 
 		start(&w, seed);
+		w.peers = true;			/* who sent the image */
 		rng_init(&r, seed);
 		for (int i = 0; i < 9; i++)
 			add(&w, 50);
@@ -451,6 +452,7 @@ Test(rlog, no_snapshot_of_a_term_counts_before_the_term)
 		}
 		run_for(&w, rng_below(&r, 12000));
 		reopen(&w, seed % 2);		/* it is not refused */
+		cr_assert(!w.log.repaired);
 		*(w.log.snaps[0] > 0 ? &named : &not_named) += 1;
 		end(&w);
 	}
@@ -469,6 +471,7 @@ Test(rlog, an_image_replaces_the_log_or_does_not)
 		uint8_t p[3000];
 
 		start(&w, seed);
+		w.peers = true;			/* who sent the image */
 		rng_init(&r, seed);
 		sim_fs_faults(w.fs)->loss_keep_percent = rng_below(&r, 101);
 		for (int i = 0; i < 9; i++)
@@ -498,6 +501,7 @@ Test(rlog, an_image_replaces_the_log_or_does_not)
 		uint64_t want = w.durable;
 
 		reopen(&w, true);
+		cr_assert(!w.log.repaired);
 		cr_assert(w.loaded == want || (!want && !w.loaded) || w.loaded == what.index || w.loaded == 9);
 		cr_assert_geq(w.loaded, w.images ? what.index + 1 : 9 < what.index ? 9 : 0);
 		*(w.loaded > 9 || w.images ? &after : &before) += 1;
