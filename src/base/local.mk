@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/base/libbase.a src/base/libmem.a src/base/libmutant.a
 src_base_libbase_a_SOURCES = %D%/arena.c %D%/assert.c %D%/assert.h %D%/err.c %D%/err.h %D%/mutant.h %D%/rng.h \
 	%D%/str.c %D%/str.h %D%/buf.c %D%/buf.h %D%/be.h \
-	%D%/crc32c.c %D%/crc32c.h %D%/crc32.c %D%/crc32.h %D%/crc_table.h
+	%D%/crc32c.c %D%/crc32c.h %D%/crc32.c %D%/crc32.h %D%/crc_table.h %D%/adler32.c %D%/adler32.h
 # The one folder's part with state of its own: malloc and the live count.
 src_base_libmem_a_SOURCES = %D%/mem.c %D%/mem.h
 PURE_LIBS += src/base/libbase.a

@@ -30,7 +30,7 @@ static const struct {
 	{ "topics", false }, { "users", true },
 };
 
-static bool is_reserved(struct str name, bool *ret_secret)
+bool coord_reserved(struct str name, bool *ret_secret)
 {
 	for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
 		if (str_is(name, reserved[i].name)) {
@@ -48,7 +48,7 @@ bool coord_secret(const struct znode *n)
 		return false;
 	while (n->parent->parent)
 		n = n->parent;
-	return is_reserved((struct str){ n->name, n->name_len }, &secret) && secret;
+	return coord_reserved((struct str){ n->name, n->name_len }, &secret) && secret;
 }
 
 /* The next character; < 0: no UTF-8. Surrogates are none either. */
@@ -120,7 +120,7 @@ static bool belongs_to_system(const struct batch *b, const struct znode *n, stru
 
 	if (n->parent)
 		return n->system;
-	return (b->rules.flags & COORD_RESERVE) && name.len > 0 && is_reserved(name, &secret);
+	return (b->rules.flags & COORD_RESERVE) && name.len > 0 && coord_reserved(name, &secret);
 }
 
 static bool may(const struct batch *b, const struct znode *n, unsigned perm)

@@ -142,3 +142,13 @@ void quota_made(struct coord *c, struct znode *n, struct str path)
 	}
 	write_stats(c, n, count, bytes);
 }
+
+void quota_recount(struct coord *c)
+{
+	char path[COORD_PATH_MAX + 1];
+	struct znode *top = quota_root(c);
+
+	for (struct znode *n = top; n; n = (struct znode *)(uintptr_t)coord_next(top, n))
+		if (n->parent != top && child(n->parent, STR(LIMITS)))
+			quota_made(c, n, coord_path(n, path));
+}

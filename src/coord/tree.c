@@ -312,25 +312,33 @@ void session_drop(struct coord *c, struct coord_session *s)
 	mem_free(s);
 }
 
-/* As DataTree's constructor of 3.9.5 makes them. */
-static void make_builtin(struct coord *c)
+/* As DataTree's constructor of 3.9.5 makes them; those that are there stay. */
+void tree_builtin(struct coord *c)
 {
 	struct bytes empty = { (const uint8_t *)"", 0 };
 	static const uint8_t readers[] = "\0\0\0\1" "\0\0\0\1" "\0\0\0\5world" "\0\0\0\6anyone";
-	struct znode *top = tree_make(c, c->root, STR("zookeeper"), empty);
-	struct znode *conf = tree_make(c, top, STR("config"), empty);
+	struct znode *top = (struct znode *)(uintptr_t)coord_find(c, STR("/zookeeper"));
 
-	tree_make(c, top, STR("quota"), empty);
-	conf->acl = acl_get(c, (struct bytes){ readers, sizeof readers - 1 });
-	conf->aversion = -1;
-	c->root->value_len = 0;
-	for (const struct znode *n = c->root; n; n = coord_next(c->root, n)) {
-		uint32_t path_len = 0;
+	if (!top)
+		top = tree_make(c, c->root, STR("zookeeper"), empty);
+	if (!coord_find(c, STR("/zookeeper/config"))) {
+		struct znode *conf = tree_make(c, top, STR("config"), empty);
 
-		for (const struct znode *k = n; k->parent; k = k->parent)
-			path_len += 1u + k->name_len;
-		tree_count(c, n, path_len);
+		conf->acl = acl_get(c, (struct bytes){ readers, sizeof readers - 1 });
+		conf->aversion = -1;
 	}
+	if (!coord_find(c, STR("/zookeeper/quota")))
+		tree_make(c, top, STR("quota"), empty);
+}
+
+static void make_builtin(struct coord *c)
+{
+	char path[COORD_PATH_MAX + 1];
+
+	tree_builtin(c);
+	c->root->value_len = 0;
+	for (const struct znode *n = c->root; n; n = coord_next(c->root, n))
+		tree_count(c, n, n->parent ? (uint32_t)coord_path(n, path).len : 0);
 }
 
 struct coord *coord_new(void)

@@ -86,6 +86,12 @@ void quota_count(struct coord *c, struct str path, int64_t bytes, int64_t nodes)
 /* A stat node was made: it is filled by counting. */
 void quota_made(struct coord *c, struct znode *n, struct str path);
 
+void quota_recount(struct coord *c);	/* all stat nodes that have a limit beside them */
+
+/* client.c: a name at the root that belongs to the system; *ret_secret: no client reads what is under it. */
+bool coord_reserved(struct str name, bool *ret_secret);
+
+void tree_builtin(struct coord *c);	/* those of the three nodes of every tree that are not there; not counted */
 void tree_drop_all(struct coord *c);	/* all nodes but the root */
 void tree_timed(struct coord *c, struct znode *n);	/* at the end of the list of containers and TTL nodes */
 /* What the tree holds in all, more or less a node. */

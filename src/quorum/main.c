@@ -23,6 +23,7 @@
 #include "os/net_os.h"
 #include "os/proc_os.h"
 #include "os/tls_os.h"
+#include "quorum/main_import.h"
 #include "quorum/main_tls.h"
 #include "quorum/main_zk.h"
 #include "quorum/serve.h"
@@ -37,7 +38,7 @@
 
 static struct {
 	char data_dir[400], listen[256], metrics[256], cluster_id[24], node_id[16], snapshot_bytes[24];
-	char pid_file[256], log_output[256];
+	char pid_file[256], log_output[256], import[400], import_logs[400];
 	char peer_listen[256], peer_address[256], voters[2048], join[2048], observer[8], beat_ms[16], elect_ms[16];
 } arg_set = { .node_id = "0", .snapshot_bytes = "67108864", .observer = "false", .beat_ms = "50", .elect_ms = "300" };
 
@@ -82,6 +83,10 @@ static const struct option_row {
 	  arg_tls.client_subjects, sizeof arg_tls.client_subjects },
 	{ "allow-plaintext", "true: without TLS even off the loopback (false)", arg_tls.allow_plaintext,
 	  sizeof arg_tls.allow_plaintext },
+	{ "import-zookeeper", "DIR: take a ZooKeeper's dataDir over into an empty data-dir, then exit",
+	  arg_set.import, sizeof arg_set.import },
+	{ "import-zookeeper-logs", "DIR: its dataLogDir, when it is another one", arg_set.import_logs,
+	  sizeof arg_set.import_logs },
 	{ "snapshot-log-bytes", "a snapshot is written after so much log (67108864)", arg_set.snapshot_bytes,
 	  sizeof arg_set.snapshot_bytes },
 };
@@ -496,7 +501,12 @@ static void on_metrics(void *ctx, struct buf *b)
 	}
 }
 
-static int open_node(struct daemon *d, const struct settings *s, struct net *net, char *cluster_id, char *why)
+static bool imports(void)
+{
+	return arg_set.import[0] && strcmp(arg_set.import, "none") != 0;
+}
+
+static struct node_config node_settings(const struct settings *s, char *cluster_id)
 {
 	struct uuid fresh;
 	struct node_config conf = {
@@ -516,7 +526,31 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 	uuid_text(&fresh, cluster_id);
 	if (arg_set.cluster_id[0])
 		memcpy(cluster_id, arg_set.cluster_id, UUID_TEXT + 1);
-	return node_open(disk_os_new(d->os_loop, 4), net, d->loop, clock_os(), &conf, &d->node, why, WHY);
+	return conf;
+}
+
+static int open_node(struct daemon *d, const struct settings *s, struct net *net, char *cluster_id, char *why)
+{
+	const struct zk_conf *z = zk_main_conf(arg_zk);
+	struct disk *disk = disk_os_new(d->os_loop, 4);
+	struct node_config conf = node_settings(s, cluster_id);
+
+	if (!arg_set.import[0])		/* what a ZooKeeper left is neither lost sight of nor taken over unasked */
+		conf.no_founding = main_import_wanted(disk, z->data_dir, z->data_log_dir);
+	return node_open(disk, net, d->loop, clock_os(), &conf, &d->node, why, WHY);
+}
+
+static int import(const struct settings *s, char *why)
+{
+	struct loop_os *loop = loop_os_new();
+	const struct zk_conf *z = zk_main_conf(arg_zk);
+	char cluster_id[UUID_TEXT + 1];
+	struct node_config conf = node_settings(s, cluster_id);
+	struct zk_config front;
+
+	zk_conf_fill(z, &front);
+	return main_import(loop, disk_os_new(loop, 4), &conf, arg_set.import, arg_set.import_logs[0] ? arg_set.import_logs :
+			   z->data_log_dir, &front.rules, why, WHY);
 }
 
 static int run(const struct settings *s, char *why)
@@ -635,8 +669,8 @@ int main(int argc, char **argv)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-	int err = run(&settings, why);
+	int err = imports() ? import(&settings, why) : run(&settings, why);
 	if (err < 0)
-		log_os("quorum", LOG_OS_ERROR, "cannot start", why, NULL);
+		log_os("quorum", LOG_OS_ERROR, imports() ? "cannot import" : "cannot start", why, NULL);
 	return err < 0 ? 1 : err;
 }

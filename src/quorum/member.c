@@ -330,6 +330,10 @@ static void try_found(struct node *n)
 		know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
 		c.m[c.n++] = (struct raft_member){ n->raft.id, n->conf.id, RAFT_VOTER };
 	}
+	if (n->conf.no_founding) {
+		n->conf.on_fatal(n->conf.user, n->conf.no_founding, E_EXIST);
+		return;
+	}
 	if (!n->born && adopt(n, n->new_cluster_id) != OK)
 		return;
 	for (uint32_t i = 0; i < c.n; i++) {
@@ -342,6 +346,36 @@ static void try_found(struct node *n)
 		(void)peers_send(n->peers, c.m[i].id, &b);
 	}
 	found(n, &c);
+}
+
+/* The snapshot is as if entries of a first term, the configuration among them, had been applied before it. */
+void node_import(struct node *n, struct coord *tree, struct node_admin *a)
+{
+	struct raft_config c = { .index = 1, .n = 1 };
+
+	must(n->conf.importing && !n->started && n->born && n->raft.last == 0);
+	know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
+	c.m[0] = (struct raft_member){ n->raft.id, n->conf.id, RAFT_VOTER };
+	coord_free(n->coord);
+	n->coord = tree;
+	sessions_reset(&n->sessions, tree);
+	n->applied = 1;
+	raft_restore(&n->raft, 1, n->raft.id, 1, 1, &c);
+	n->voting = true;
+	rlog_vote(&n->log, 1, n->raft.id, false);
+	n->image = a;
+	node_save_image(n);
+	while (rlog_snapshot_turn(&n->log))
+		continue;
+	if (!n->log.snap.on) {
+		n->image = NULL;
+		a->done(a, E_LIMIT, "the tree's image cannot be written: the disk is full, or it is larger than 4 GiB");
+	}
+}
+
+int node_imported(struct node *n)
+{
+	return rlog_unmark(&n->log);
 }
 
 void member_up(struct node *n, const struct peer_hello *h)

@@ -597,7 +597,8 @@ int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *
 		conf->cluster_id[0] = 0;
 	struct rlog_config rc = { .dir = conf->dir, .cluster_id = conf->cluster_id,
 		.cluster_given = conf->cluster_given,
-				  .node_id = conf->id, .disk_id = conf->disk_id };
+				  .node_id = conf->id, .disk_id = conf->disk_id,
+				  .importing = conf->importing };
 	struct raft_options opt = { .beat_ms = conf->beat_ms ? conf->beat_ms : RAFT_BEAT_MS,
 				    .elect_ms = conf->elect_ms ? conf->elect_ms : RAFT_ELECT_MS,
 				    .seed = conf->seed, .store = &n->store };

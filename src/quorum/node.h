@@ -68,6 +68,10 @@ struct node_config {
 	const char *const *join;	/* addresses of members of a running quorum that is to be joined */
 	uint32_t njoin;
 	const char *address;		/* HOST:PORT where other nodes reach this one; NULL: nowhere */
+	/* Why this node may not begin a new quorum, as when there is data that should be imported first: then it is
+	 * told by on_fatal() instead. NULL: it may. */
+	const char *no_founding;
+	bool importing;			/* only node_import() will be called; the folder has to be empty */
 	bool observer;			/* join as a learner for good: follows, never votes */
 	const char *peer_subjects;	/* net speaks TLS, and these are nodes (subject.h); NULL: it does not */
 	uint32_t beat_ms, elect_ms;	/* 0: RAFT_BEAT_MS, RAFT_ELECT_MS */
@@ -185,5 +189,12 @@ void node_add(struct node *n, uint32_t id, const char *address, bool observer, s
 void node_remove(struct node *n, uint32_t id, struct node_admin *a);
 void node_transfer(struct node *n, uint32_t id, struct node_admin *a);
 void node_snapshot(struct node *n, struct node_admin *a);
+/*
+ * The tree (taken over) of elsewhere becomes the first snapshot of a new quorum of this node alone, whose folder was
+ * opened with conf.importing; others join it later. The node is not started, and closed after done(): no node starts
+ * on the folder until node_imported() was OK.
+ */
+void node_import(struct node *n, struct coord *tree, struct node_admin *a);
+int node_imported(struct node *n) MUST_CHECK;
 
 #endif

@@ -43,25 +43,25 @@ int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4])
 	return OK;
 }
 
-int rlog_read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret_len)
+int rlog_read_all(struct disk *d, const char *path, uint8_t **ret, uint64_t *ret_len)
 {
 	uint64_t size = 0, at = 0;
-	int file, err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
+	int file, err = d->calls->open(d, path, DISK_RDONLY, &file);
 
 	if (err)
 		return err;
-	err = l->disk->calls->size(l->disk, file, &size);
+	err = d->calls->size(d, file, &size);
 	uint8_t *p = err ? NULL : mem_alloc(size);
 
 	while (!err && at < size) {
 		size_t got = 0;
 
-		err = l->disk->calls->pread(l->disk, file, p + at, size - at, at, &got);
+		err = d->calls->pread(d, file, p + at, size - at, at, &got);
 		if (got == 0)
 			break;
 		at += got;
 	}
-	l->disk->calls->close(l->disk, file);
+	d->calls->close(d, file);
 	if (err) {
 		mem_free(p);
 		return err;
@@ -128,7 +128,7 @@ static int load_snapshot(struct rlog *l, struct found *f, const struct rlog_load
 		uint32_t n = 0;
 
 		snprintf(path, sizeof path, "%s/snap-%020llu", l->dir, (unsigned long long)f->snap[i]);
-		int err = rlog_read_all(l, path, &p, &len);
+		int err = rlog_read_all(l->disk, path, &p, &len);
 
 		if (!err)
 			err = len < RLOG_SNAP_HEAD ? E_DAMAGED : rlog_check_head(l, p, "MQSN");
@@ -255,7 +255,7 @@ static int set_aside(struct rlog *l, const struct found *f, uint32_t i, uint64_t
 				err = l->disk->calls->sync_dir(l->disk, l->dir);
 			continue;
 		}
-		err = rlog_read_all(l, path, &p, &len);
+		err = rlog_read_all(l->disk, path, &p, &len);
 		if (!err)
 			err = copy_aside(l, to, p, len);
 		if (!err)
@@ -334,7 +334,7 @@ static int load_segment(struct rlog *l, uint64_t first, bool last, const struct 
 	char path[RLOG_PATH_MAX];
 
 	memcpy(path, l->seg[l->nseg - 1].path, sizeof path);
-	int err = rlog_read_all(l, path, &p, &len);
+	int err = rlog_read_all(l->disk, path, &p, &len);
 
 	if (!err)
 		err = len < RLOG_SEGMENT_HEAD ? E_CRC : rlog_check_head(l, p, "MQLG");

@@ -24,6 +24,8 @@
  *   K7  entries that were cut off are gone from the disk, durably, before new ones take their place
  *   K8  an image from the leader is durable before the log that it replaces is dropped; a log that does not
  *       hold the snapshot's last entry with its term is not read after it
+ *   K9  a folder that a tree of elsewhere is written into has DIR/importing before it has anything else, and until
+ *       all is durable; with it no node starts
  *
  * All integers are big-endian. Layouts: docs/quorum.md.
  */
@@ -45,6 +47,7 @@
 #define RLOG_SNAP_HEAD 68u
 #define RLOG_DIR_MAX 400
 #define RLOG_PATH_MAX (RLOG_DIR_MAX + 48)
+#define RLOG_MARK "importing"
 #define RLOG_MARK_BYTES (64u << 10)	/* a segment's entries are found by marks this far apart */
 
 struct rlog_entry {
@@ -90,6 +93,7 @@ struct rlog_config {
 	bool cluster_given;
 	uint32_t node_id;
 	uint64_t disk_id;		/* for a new folder */
+	bool importing;			/* K9: the folder has to be empty, and gets the mark; see rlog_unmark() */
 };
 
 /* Entries read back for a peer that is behind. */
@@ -172,6 +176,8 @@ int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, co
 void rlog_close(struct rlog *l);
 /* The cluster of a new folder is known now. */
 int rlog_adopt(struct rlog *l, const char *cluster_id) MUST_CHECK;
+/* Takes the mark of an import away: it is complete. */
+int rlog_unmark(struct rlog *l) MUST_CHECK;
 /* Gathers; the payload is copied. */
 void rlog_append(struct rlog *l, const struct rlog_entry *e);
 /* Drops the entries from `from` on; term: of the one before. */
@@ -212,7 +218,7 @@ void rlog_put_head(const struct rlog *l, uint8_t *p, const char magic[4], uint64
 		   int64_t zxid, uint64_t len);
 int rlog_check_head(const struct rlog *l, const uint8_t *p, const char magic[4]);
 int rlog_put(struct rlog *l, int file, const uint8_t *p, uint64_t len, uint64_t off);
-int rlog_read_all(struct rlog *l, const char *path, uint8_t **ret, uint64_t *ret_len);
+int rlog_read_all(struct disk *d, const char *path, uint8_t **ret, uint64_t *ret_len);
 void rlog_fatal(struct rlog *l, const char *what, int err);
 int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, size_t why_cap);
 int rlog_load_vote(struct rlog *l, char *why, size_t cap);

@@ -62,6 +62,41 @@ static int check_meta(struct rlog *l, const struct rlog_config *conf, const char
 	return OK;
 }
 
+/* K9. A folder that is being filled with a tree of elsewhere: it has this mark until all of it is durable. */
+static int check_mark(struct rlog *l, const struct rlog_config *conf, char *why, size_t cap)
+{
+	char mark[RLOG_PATH_MAX], meta[RLOG_PATH_MAX];
+	int file;
+
+	snprintf(mark, sizeof mark, "%s/" RLOG_MARK, l->dir);
+	snprintf(meta, sizeof meta, "%s/meta", l->dir);
+	int err = l->disk->calls->open(l->disk, conf->importing ? meta : mark, DISK_RDONLY, &file);
+
+	if (err == OK) {
+		l->disk->calls->close(l->disk, file);
+		snprintf(why, cap, conf->importing ? "%s holds a node already: an import begins one, in an empty folder"
+			 : "%s: an import into it did not come to its end: empty it, then import again", l->dir);
+		return conf->importing ? E_EXIST : E_DAMAGED;
+	}
+	if (err != E_NOENT || !conf->importing)
+		return err == E_NOENT ? OK : err;
+	err = l->disk->calls->open(l->disk, mark, DISK_CREATE | DISK_TRUNC, &file);
+	if (err)
+		return err;
+	l->disk->calls->close(l->disk, file);
+	return l->disk->calls->sync_dir(l->disk, l->dir);
+}
+
+int rlog_unmark(struct rlog *l)
+{
+	char mark[RLOG_PATH_MAX];
+
+	snprintf(mark, sizeof mark, "%s/" RLOG_MARK, l->dir);
+	int err = l->disk->calls->unlink(l->disk, mark);
+
+	return err ? err : l->disk->calls->sync_dir(l->disk, l->dir);
+}
+
 int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, size_t why_cap)
 {
 	char path[RLOG_PATH_MAX], text[512];
@@ -69,8 +104,14 @@ int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, si
 	int file;
 
 	snprintf(path, sizeof path, "%s/meta", l->dir);
-	int err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
+	int err = check_mark(l, conf, why, why_cap);
 
+	if (err) {
+		if (!why[0])
+			snprintf(why, why_cap, "%s: %s", l->dir, err_text(err));
+		return err;
+	}
+	err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
 	if (err == OK) {
 		err = l->disk->calls->pread(l->disk, file, text, sizeof text - 1, 0, &got);
 		l->disk->calls->close(l->disk, file);
@@ -207,7 +248,7 @@ int rlog_load_vote(struct rlog *l, char *why, size_t cap)
 	uint64_t len = 0;
 
 	snprintf(path, sizeof path, "%s/vote", l->dir);
-	int err = rlog_read_all(l, path, &p, &len);
+	int err = rlog_read_all(l->disk, path, &p, &len);
 
 	if (err == E_NOENT)
 		return OK;

@@ -281,7 +281,7 @@ int rlog_image_load(struct rlog *l, uint8_t **ret, uint32_t *ret_len)
 {
 	uint64_t len = 0;
 	uint8_t *p = NULL;
-	int err = rlog_read_all(l, l->image.final, &p, &len);
+	int err = rlog_read_all(l->disk, l->image.final, &p, &len);
 
 	if (!err && len != RLOG_SNAP_HEAD + l->image.bytes)
 		err = E_DAMAGED;

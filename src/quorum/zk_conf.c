@@ -292,8 +292,7 @@ int zk_conf_zoo(struct zk_conf *c, const char *name, const char *value, char *wh
 			snprintf(why, ZK_CONF_WHY, "%s: the value is too long", name);
 			return E_BAD;
 		}
-		if (strcmp(name, "dataDir") == 0)
-			snprintf(c->data_dir, sizeof c->data_dir, "%s", value);
+		snprintf(strcmp(name, "dataDir") == 0 ? c->data_dir : c->data_log_dir, sizeof c->data_dir, "%s", value);
 		return OK;
 	}
 	if (strcmp(name, "ssl.keyStore.location") == 0 || strcmp(name, "ssl.trustStore.location") == 0) {

@@ -22,7 +22,7 @@ struct zk_conf {
 	char words[ZK_CONF_TEXT], super_digest[ZK_CONF_TEXT], super_sasl[ZK_CONF_TEXT];
 	char users_file[ZK_CONF_TEXT];	/* to be read by the caller with zk_conf_users() */
 	char users[ZK_CONF_USERS];
-	char data_dir[ZK_CONF_TEXT];	/* of zoo.cfg */
+	char data_dir[ZK_CONF_TEXT], data_log_dir[ZK_CONF_TEXT];	/* of zoo.cfg */
 	struct zk_conf_server servers[ZK_CONF_SERVERS];	/* the members of an ensemble, by rising id */
 	uint32_t nservers;
 	bool from_zoo;			/* a ZooKeeper of its own: no names are reserved for brokers */
