@@ -32,8 +32,8 @@ struct import_txn {			/* head of a transaction */
 	int32_t type;
 };
 
-/* import.c: effects. E_BAD: there is no such parent, or the node is there twice; E_LIMIT: too long a path, the reference
- * of n->acl stays with the caller then. */
+/* import.c: effects. E_BAD: there is no such parent, or the node is there twice; E_LIMIT: too long a path. After an
+ * error the reference of n->acl is still the caller's. */
 int import_put(struct coord_import *im, const struct import_node *n);
 void import_session(struct coord_import *im, int64_t id, int32_t timeout_ms);
 /* n has path, value, acl and owner. parent_creates: after it; -1: one more than now (logs of ZooKeeper 3.3). */

@@ -23,7 +23,6 @@
 #define FILE_HEAD 16u
 #define DIGEST_VERSION 2u
 #define SEAL 13u			/* bytes */
-#define TRAILER_DIGEST 20u
 #define TRAILER_ZXID 8u
 #define RECORD_HEAD 12u
 #define END_OF_RECORD 'B'
@@ -233,24 +232,26 @@ static bool seal_ok(struct cursor *k, const uint8_t *p)
 	return cursor_be64(k, &is) == OK && is == sum && take_str(k, &slash) == OK && str_is(slash, "/");
 }
 
-/* What follows the first seal; forms that are not known say nothing about the tree and are passed over. */
+/* What follows the first seal: nothing, a digest, the last zxid, or both. Digests before version 2 are text. */
 static bool trailers_ok(struct coord_import *im, struct cursor *k, const uint8_t *p)
 {
-	size_t left = cursor_left(k);
 	uint64_t zxid = 0, digest = 0;
 	uint32_t version = 0;
+	struct str text;
 
-	if (left == TRAILER_ZXID + SEAL)
-		return cursor_be64(k, &zxid) == OK && seal_ok(k, p);
-	if (left != TRAILER_DIGEST + SEAL && left != TRAILER_DIGEST + SEAL + TRAILER_ZXID + SEAL)
+	if (cursor_left(k) == 0)
 		return true;
-	if (cursor_be64(k, &zxid) || cursor_be32(k, &version) || cursor_be64(k, &digest) || !seal_ok(k, p))
-		return false;
-	if (version == DIGEST_VERSION && zxid > 0) {
-		im->digest_zxid = (int64_t)zxid;
-		im->digest = digest;
+	if (cursor_left(k) != TRAILER_ZXID + SEAL) {
+		if (cursor_be64(k, &zxid) || cursor_be32(k, &version) ||
+		    (version < DIGEST_VERSION ? take_str(k, &text) : cursor_be64(k, &digest)) || !seal_ok(k, p))
+			return false;
+		if (version == DIGEST_VERSION && zxid > 0) {
+			im->digest_zxid = (int64_t)zxid;
+			im->digest = digest;
+		}
 	}
-	return cursor_left(k) == 0 || trailers_ok(im, k, p);
+	return cursor_left(k) == 0 || (cursor_left(k) == TRAILER_ZXID + SEAL && cursor_be64(k, &zxid) == OK &&
+				       seal_ok(k, p));
 }
 
 static int check_head(const uint8_t *p, uint64_t len, uint32_t magic, char *why, size_t cap)
@@ -284,7 +285,7 @@ int import_snapshot(struct coord_import *im, int64_t zxid, const uint8_t *p, uin
 	else if (!seal_ok(&k, p))
 		err = told(E_DAMAGED, why, cap, "the checksum is wrong", (uint64_t)(k.p - p));
 	else if (!trailers_ok(im, &k, p))
-		err = told(E_DAMAGED, why, cap, "the checksum of the digest is wrong", (uint64_t)(k.p - p));
+		err = told(E_DAMAGED, why, cap, "what follows the tree is not whole", (uint64_t)(k.p - p));
 	if (err) {
 		coord_free(im->c);
 		im->c = NULL;
@@ -375,6 +376,7 @@ static int take_change(struct coord_import *im, struct cursor *k, const struct i
 /* Each part is an int for its kind and a buffer with its body; one of the kind "error": nothing of it was done. */
 static int take_multi(struct coord_import *im, struct cursor *k, const struct import_txn *t)
 {
+	static const uint8_t none[1];
 	struct cursor from;
 	int32_t n = 0, type = 0;
 	struct bytes body;
@@ -393,7 +395,7 @@ static int take_multi(struct coord_import *im, struct cursor *k, const struct im
 		if (err)
 			break;
 		struct import_txn part = *t;
-		struct cursor in = cursor_of(body.p ? body.p : (const uint8_t *)"", body.len < 0 ? 0 : (size_t)body.len);
+		struct cursor in = cursor_of(body.p ? body.p : none, body.len < 0 ? 0 : (size_t)body.len);
 
 		part.type = type;
 		err = take_change(im, &in, &part);
@@ -555,5 +557,7 @@ int import_log(struct coord_import *im, const uint8_t *p, uint64_t len, char *wh
 		return told(err, why, cap, err == E_LIMIT ? TOO_LONG : "a kind of transaction that is not known", at);
 	if (err)
 		return told(E_DAMAGED, why, cap, "a transaction that makes no sense", at);
-	return goes_on(im, p, len, at) ? told(E_DAMAGED, why, cap, "a damaged transaction, before whole ones,", at) : OK;
+	if (goes_on(im, p, len, at))
+		return told(E_DAMAGED, why, cap, "a damaged transaction with whole ones behind it", at);
+	return OK;
 }

@@ -540,7 +540,7 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 	return node_open(disk, net, d->loop, clock_os(), &conf, &d->node, why, WHY);
 }
 
-static int import(const struct settings *s, char *why)
+static int import(const struct settings *s, bool only_check, char *why)
 {
 	struct loop_os *loop = loop_os_new();
 	const struct zk_conf *z = zk_main_conf(arg_zk);
@@ -549,8 +549,9 @@ static int import(const struct settings *s, char *why)
 	struct zk_config front;
 
 	zk_conf_fill(z, &front);
-	return main_import(loop, disk_os_new(loop, 4), &conf, arg_set.import, arg_set.import_logs[0] ? arg_set.import_logs :
-			   z->data_log_dir, &front.rules, why, WHY);
+	return main_import(loop, disk_os_new(loop, 4), &conf, arg_set.import,
+			   arg_set.import_logs[0] ? arg_set.import_logs : z->data_log_dir, &front.rules,
+			   only_check, why, WHY);
 }
 
 static int run(const struct settings *s, char *why)
@@ -657,7 +658,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "moldau-quorum: %s\n", why);
 		return usage(stderr);
 	}
-	if (only_check)
+	if (only_check && !imports())
 		return puts("moldau-quorum: the settings are good") < 0;
 	if (arg_set.log_output[0] && log_os_open(arg_set.log_output) != OK) {
 		fprintf(stderr, "moldau-quorum: log-output: %s cannot be written\n", arg_set.log_output);
@@ -669,7 +670,7 @@ int main(int argc, char **argv)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-	int err = imports() ? import(&settings, why) : run(&settings, why);
+	int err = imports() ? import(&settings, only_check, why) : run(&settings, why);
 	if (err < 0)
 		log_os("quorum", LOG_OS_ERROR, imports() ? "cannot import" : "cannot start", why, NULL);
 	return err < 0 ? 1 : err;

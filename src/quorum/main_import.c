@@ -80,6 +80,7 @@ static int write_tree(struct loop_os *os_loop, struct disk *d, struct node_confi
 	return err ? err : verify(w.loop, d, conf, nodes, zxid, why, cap);
 }
 
+/* conf NULL: nothing was written. */
 static void say(const struct zk_import *im, const struct node_config *conf, uint64_t nodes, uint64_t ephemerals)
 {
 	static const char *const digests[] = {
@@ -88,18 +89,21 @@ static void say(const struct zk_import *im, const struct node_config *conf, uint
 		[IMPORT_DIGEST_DIFFERS] = "ANOTHER ONE: compare the trees before you rely on this one",
 	};
 
-	printf("imported %s into %s\n"
-	       "  nodes         %llu, %llu of them ephemeral\n"
+	if (conf)
+		printf("imported %s into %s\n", im->dir, conf->dir);
+	else
+		printf("%s can be imported\n", im->dir);
+	printf("  nodes         %llu, %llu of them ephemeral\n"
 	       "  sessions      %u; ephemerals of %u that had ended were left out\n"
 	       "  last zxid     0x%llx, %llu transactions of %u logs after the snapshot\n"
 	       "  tree digest   ZooKeeper's own: %s\n",
-	       im->dir, conf->dir, (unsigned long long)nodes, (unsigned long long)ephemerals, im->stats.sessions,
-	       im->stats.ended, (unsigned long long)im->stats.zxid, (unsigned long long)im->stats.transactions, im->logs,
-	       digests[im->stats.digest]);
+	       (unsigned long long)nodes, (unsigned long long)ephemerals, im->stats.sessions,
+	       im->stats.ended, (unsigned long long)im->stats.zxid, (unsigned long long)im->stats.transactions,
+	       im->logs, digests[im->stats.digest]);
 }
 
 int main_import(struct loop_os *loop, struct disk *d, const struct node_config *conf, const char *dir,
-		const char *log_dir, const struct coord_rules *rules, char *why, size_t cap)
+		const char *log_dir, const struct coord_rules *rules, bool only_check, char *why, size_t cap)
 {
 	struct codec *codec = codec_new(&CODEC_LIMITS);
 	struct zk_import im = { .dir = dir, .log_dir = log_dir, .rules = *rules, .codec = codec_port(codec),
@@ -112,9 +116,12 @@ int main_import(struct loop_os *loop, struct disk *d, const struct node_config *
 	if (!err) {
 		uint64_t nodes = coord_nodes(im.coord), ephemerals = coord_ephemerals(im.coord);
 
-		err = write_tree(loop, d, &one, im.coord, words, sizeof words);
+		if (only_check)
+			coord_free(im.coord);
+		else
+			err = write_tree(loop, d, &one, im.coord, words, sizeof words);
 		if (!err)
-			say(&im, &one, nodes, ephemerals);
+			say(&im, only_check ? NULL : &one, nodes, ephemerals);
 	}
 	if (err)
 		snprintf(why, cap, "%s", words);
@@ -125,13 +132,13 @@ int main_import(struct loop_os *loop, struct disk *d, const struct node_config *
 const char *main_import_wanted(struct disk *d, const char *dir, const char *log_dir)
 {
 	static char text[2 * ZK_IMPORT_WHY];
-	const char *where = dir[0] && zk_import_there(d, dir) ? dir : log_dir[0] && zk_import_there(d, log_dir) ? log_dir
-		: NULL;
+	const char *where = dir[0] && zk_import_there(d, dir) ? dir :
+		log_dir[0] && zk_import_there(d, log_dir) ? log_dir : NULL;
 
 	if (!where)
 		return NULL;
 	snprintf(text, sizeof text, "%.200s holds a ZooKeeper's data, and a new quorum would begin empty: stop that "
-		 "ZooKeeper and run this node once with --import-zookeeper %.200s; or start it with --import-zookeeper none "
-		 "to begin without them", where, dir);
+		 "ZooKeeper and run this node once with --import-zookeeper %.200s; or start it with --import-zookeeper "
+		 "none to begin without them", where, dir);
 	return text;
 }

@@ -255,13 +255,13 @@ static int both(struct disk *d, struct zk_import *im, struct coord_import *state
 	if (err)
 		return one_file(d, im, state, why);
 	*ret_zxid = epoch_zxid(d, dir);
-	err = list(d, im->log_dir && im->log_dir[0] ? im->log_dir : im->dir, &logs, log_dir);
+	err = list(d, im->log_dir[0] ? im->log_dir : im->dir, &logs, log_dir);
 	if (err)
 		snprintf(why, ZK_IMPORT_WHY, "%.300s: %s", log_dir, err_text(err));
 	err = err ? err : newest_snapshot(d, im, state, dir, &snaps.snaps, why);
 	if (!err && logs.logs.n == 0) {
-		snprintf(why, ZK_IMPORT_WHY, "%.200s: there is no log.* of a ZooKeeper in it; say where dataLogDir is, or name "
-			 "a snapshot file to take that alone", log_dir);
+		snprintf(why, ZK_IMPORT_WHY, "%.200s: there is no log.* of a ZooKeeper in it; say where dataLogDir is, "
+			 "or name a snapshot file to take that alone", log_dir);
 		err = E_NOENT;
 	}
 	err = err ? err : read_logs(d, im, state, import_zxid(state), log_dir, &logs.logs, why);

@@ -13,12 +13,12 @@
 #define ZK_IMPORT_WHY 512
 
 struct zk_import {
-	/* In. dir: dataDir (with version-2, or that itself), or one snapshot file, which is taken without logs.
-	 * log_dir: dataLogDir; NULL or "": dir. */
+	/* In. dir: dataDir (with version-2, or that itself), or one snapshot file, which is taken without
+	 * logs. log_dir: dataLogDir; "": dir. */
 	const char *dir, *log_dir;
 	struct coord_rules rules;
 	struct batch_port *codec;	/* for snapshot.*.gz and .snappy */
-	void (*on_log)(void *user, const char *msg, const char *detail);	/* each file, and what was passed over */
+	void (*on_log)(void *user, const char *msg, const char *detail);	/* each file; may be NULL */
 	void *user;
 	/* Out */
 	struct coord *coord;		/* the caller's */
