@@ -444,3 +444,30 @@ def test_the_comparison_can_fail(killed):
     for other in ((b"other", st, a), (v, st[:10] + (st[10] + 1,), a), (v, st, a + [(1, "world", "anyone")])):
         assert differences(tree, {**tree, path: other})
     assert differences(tree, {p: x for p, x in tree.items() if p != path})
+
+
+def make_golden(to):
+    """tests/golden/zk/import: the files of a ZooKeeper that was killed, and in `tree` what it said after a restart."""
+    shutil.rmtree(to, ignore_errors=True)
+    d = tempfile.mkdtemp(prefix="moldau-import-")
+    z = Theirs(d + "/zk", "snapCount=100")
+    load(z.port, 1, 600, 40)
+    z.kill()
+    os.makedirs(to)
+    names = sorted(os.listdir(d + "/zk/version-2"))
+    snaps = sorted((n for n in names if n.startswith("snapshot")), key=lambda n: int(n.split(".")[1], 16))
+    for n in snaps[:1] + snaps[-2:] + [n for n in names if n.startswith("log")]:
+        with open(f"{d}/zk/version-2/{n}", "rb") as f, open(f"{to}/{n}", "wb") as g:
+            data = f.read()
+            g.write(data.rstrip(b"\0") + BEYOND if n.startswith("log") else data)
+    z = Theirs(d + "/zk")
+    with open(to + "/tree", "w") as g:
+        for path, (value, stat, rights) in sorted(dump(z.port).items()):
+            g.write(" ".join([path, "null" if value is None else "=" + value.hex(), *map(str, stat),
+                              acl(rights).hex()]) + "\n")
+    z.kill()
+    shutil.rmtree(d)
+
+
+if __name__ == "__main__":
+    make_golden(sys.argv[1])

@@ -153,3 +153,11 @@ tests_unit_test_subject_tap_SOURCES = %D%/test_subject.c
 tests_unit_test_subject_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS)
 tests_unit_test_subject_tap_LDADD = src/quorum/libquorum.a $(BASE_LIBS) $(CRITERION_LIBS)
 endif
+
+if HAVE_CRITERION
+check_PROGRAMS += tests/unit/test_import.tap
+TESTS += tests/unit/test_import.tap
+tests_unit_test_import_tap_SOURCES = %D%/test_import.c
+tests_unit_test_import_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
+tests_unit_test_import_tap_LDADD = src/coord/libcoord.a src/wire/libwire.a $(BASE_LIBS) $(CRITERION_LIBS)
+endif
