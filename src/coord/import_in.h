@@ -5,11 +5,6 @@
 #include "coord/import.h"
 #include "coord/tree.h"
 
-struct import_acl {			/* of the snapshot's table */
-	int64_t id;
-	struct coord_acl *acl;
-};
-
 struct coord_import {
 	struct coord *c;		/* NULL: no snapshot yet. Not counted, see import_end() */
 	int64_t zxid;			/* of the newest transaction in it */

@@ -119,48 +119,72 @@ static int take_acl(struct coord_import *im, struct cursor *k, struct coord_acl 
 
 /* ---- snapshots ---- */
 
+/* The snapshot's table of rights, in any order: by open addressing, at most half full. */
+struct import_acl {
+	int64_t id;
+	struct coord_acl *acl;
+	bool used;
+};
+
 struct acls {
 	struct import_acl *v;
-	uint32_t n, cap;
+	uint32_t bits;
 };
+
+static struct import_acl *acl_slot(const struct acls *a, int64_t id)
+{
+	uint32_t mask = (1u << a->bits) - 1, at = (uint32_t)(((uint64_t)id * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & mask;
+
+	while (a->v[at].used && a->v[at].id != id)
+		at = (at + 1) & mask;
+	return &a->v[at];
+}
 
 static int take_acls(struct coord_import *im, struct cursor *k, struct acls *a)
 {
 	int32_t n = 0;
 	int err = take_i32(k, &n);
 
+	if (err || n < 0 || (size_t)n > cursor_left(k) / 12)	/* each has an id and a count */
+		return E_BAD;
+	for (a->bits = 1; a->bits < 31 && 1u << a->bits < 2 * (uint32_t)n;)
+		a->bits++;
+	a->v = mem_alloc(sizeof *a->v << a->bits);
 	for (int32_t i = 0; !err && i < n; i++) {
-		a->v = ops_grow(a->v, &a->cap, a->n, sizeof *a->v);
-		struct import_acl *x = &a->v[a->n];
+		int64_t id = 0;
 
-		err = take_i64(k, &x->id);
-		if (!err)
-			err = take_acl(im, k, &x->acl);
-		if (!err && a->n > 0 && x->id < x[-1].id)	/* ZooKeeper counts upwards */
-			err = E_BAD;
-		a->n += !err;
+		err = take_i64(k, &id);
+		if (err)
+			break;
+		struct import_acl *x = acl_slot(a, id);
+
+		if (x->used)
+			return E_BAD;
+		err = take_acl(im, k, &x->acl);
+		x->id = id;
+		x->used = !err;
 	}
 	return err;
 }
 
+static void put_acls(struct coord_import *im, struct acls *a)
+{
+	for (uint32_t i = 0; a->v && i < 1u << a->bits; i++)
+		if (a->v[i].used)
+			acl_put(im->c, a->v[i].acl);
+	mem_free(a->v);
+}
+
 static int find_acl(const struct acls *a, int64_t id, struct coord_acl **ret)
 {
-	uint32_t lo = 0, hi = a->n;
-
 	*ret = NULL;
 	if (id == -1)
 		return OK;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
+	const struct import_acl *x = acl_slot(a, id);
 
-		if (a->v[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == a->n || a->v[lo].id != id)
+	if (!x->used)
 		return E_BAD;
-	*ret = a->v[lo].acl;
+	*ret = x->acl;
 	if (*ret)
 		(*ret)->refs++;
 	return OK;
@@ -217,9 +241,7 @@ static int take_tree(struct coord_import *im, struct cursor *k)
 		}
 		err = err ? err : take_node(im, k, &a, path, first);
 	}
-	for (uint32_t i = 0; i < a.n; i++)
-		acl_put(im->c, a.v[i].acl);
-	mem_free(a.v);
+	put_acls(im, &a);
 	return err;
 }
 

@@ -30,3 +30,13 @@ EXTRA_DIST += tests/fuzz/corpus/wire
 if !FUZZ
 TESTS += tests/fuzz/fuzz_wire
 endif
+
+check_PROGRAMS += tests/fuzz/fuzz_import
+tests_fuzz_fuzz_import_SOURCES = %D%/fuzz_import.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_import_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"tests/golden/zk/import"'
+tests_fuzz_fuzz_import_LDFLAGS = $(AM_LDFLAGS) $(LINK_FUZZ)
+tests_fuzz_fuzz_import_LDADD = src/coord/libcoord.a src/wire/libwire.a $(BASE_LIBS)
+EXTRA_DIST += tests/golden/zk
+if !FUZZ
+TESTS += tests/fuzz/fuzz_import
+endif

@@ -169,11 +169,11 @@ static void begin(struct made *m, const char *magic)
 	buf_be64(&m->b, 0);
 }
 
-static void node(struct made *m, const char *path, int64_t owner, uint32_t creates, int64_t pzxid)
+static void node_with(struct made *m, const char *path, int64_t rights, int64_t owner, uint32_t creates, int64_t pzxid)
 {
 	put_text(&m->b, path);
 	buf_be32(&m->b, 0);		/* value */
-	buf_be64(&m->b, UINT64_MAX);	/* rights: -1 */
+	buf_be64(&m->b, (uint64_t)rights);
 	buf_be64(&m->b, 1);
 	buf_be64(&m->b, 1);
 	buf_be64(&m->b, 7);
@@ -183,6 +183,11 @@ static void node(struct made *m, const char *path, int64_t owner, uint32_t creat
 	buf_be32(&m->b, 0);
 	buf_be64(&m->b, (uint64_t)owner);
 	buf_be64(&m->b, (uint64_t)pzxid);
+}
+
+static void node(struct made *m, const char *path, int64_t owner, uint32_t creates, int64_t pzxid)
+{
+	node_with(m, path, -1, owner, creates, pzxid);
 }
 
 static void snapshot_head(struct made *m, int64_t session, uint32_t timeout)
@@ -351,6 +356,48 @@ Test(import, a_multi_counts_as_one_and_a_failed_one_not_at_all)
 	cr_assert_eq(coord_zxid(c), 2);
 	coord_free(c);
 	release(&s, &l);
+}
+
+/* ZooKeeper writes its table of rights in the order of a HashMap; null and empty lists allow everything. */
+Test(import, rights_in_any_order)
+{
+	struct made s;
+	struct import_stats st;
+	char why[WHY], path[8];
+
+	begin(&s, "ZKSN");
+	buf_be32(&s.b, 0);
+	buf_be32(&s.b, 50);
+	for (int64_t id = 5000; id > 0; id -= 100) {
+		buf_be64(&s.b, (uint64_t)id);
+		buf_be32(&s.b, id == 200 ? 0 : id == 300 ? UINT32_MAX : 1);
+		if (id == 200 || id == 300)
+			continue;
+		buf_be32(&s.b, (uint32_t)id);
+		put_text(&s.b, "world");
+		put_text(&s.b, "anyone");
+	}
+	node(&s, "", 0, 0, 0);
+	for (int64_t id = 100; id <= 5000; id += 100) {
+		snprintf(path, sizeof path, "/%d", (int)id);
+		node_with(&s, path, id, 0, 0, 0);
+	}
+	snapshot_end(&s);
+	struct coord *c = finish(&s, 10, NULL, OK, why, &st);
+
+	for (int64_t id = 100; id <= 5000; id += 100) {
+		snprintf(path, sizeof path, "/%d", (int)id);
+		const struct znode *n = coord_find(c, str_of(path));
+
+		cr_assert(id == 200 || id == 300 ? !n->acl : be32_get(n->acl->p + 4) == id);
+	}
+	coord_free(c);
+	buf_release(&s.b);
+	snapshot_head(&s, 0, 0);
+	node_with(&s, "/a", 7, 0, 0, 0);
+	snapshot_end(&s);
+	finish(&s, 10, NULL, E_DAMAGED, why, &st);
+	buf_release(&s.b);
 }
 
 /* ids and passwords of sessions that a ZooKeeper 3.8.0 opened */
