@@ -133,7 +133,7 @@ struct acls {
 
 static struct import_acl *acl_slot(const struct acls *a, int64_t id)
 {
-	uint32_t mask = (1u << a->bits) - 1, at = (uint32_t)(((uint64_t)id * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & mask;
+	uint32_t mask = (1u << a->bits) - 1, at = (uint32_t)((uint64_t)id * UINT64_C(0x9E3779B97F4A7C15) >> 32) & mask;
 
 	while (a->v[at].used && a->v[at].id != id)
 		at = (at + 1) & mask;
@@ -250,7 +250,8 @@ static bool is_whole(const uint8_t *p, uint64_t len)
 {
 	uint64_t n = len - SEAL;
 
-	return len >= FILE_HEAD + SEAL && be64_get(p + n) == adler32_of(1, p, n) && memcmp(p + n + 8, "\0\0\0\1/", 5) == 0;
+	return len >= FILE_HEAD + SEAL && be64_get(p + n) == adler32_of(1, p, n) &&
+	       memcmp(p + n + 8, "\0\0\0\1/", 5) == 0;
 }
 
 /* What follows the first seal: nothing, a digest, the last zxid, or both. Digests before version 2 are text. */

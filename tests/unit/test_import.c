@@ -298,16 +298,23 @@ Test(import, a_snapshot_that_is_ahead_of_the_log)
 	char why[WHY];
 
 	snapshot_head(&s, 0, 0);
-	node(&s, "/a", 0, 9, 20);	/* of zxid 13, with a child of 14 already */
+	node(&s, "/a", 0, 9, 14);	/* of zxid 13, with a child of 14 already */
 	node(&s, "/a/b", 0, 0, 0);
+	node(&s, "/p", 0, 9, 16);
+	node(&s, "/p/q", 0, 0, 0);
+	node(&s, "/z", 0, 1, 18);
 	snapshot_end(&s);
 	begin(&l, "ZKLG");
-	put_create(&l, 0, 11, "/a/b", false, 3);	/* there: the parent's numbers do not go back (I2) */
+	put_create(&l, 0, 11, "/p/q", false, 3);	/* there: the parent's numbers do not go back (I2) */
 	put_delete(&l, 12, "/a");			/* goes with what is below it */
 	put_create(&l, 0, 13, "/a", false, 2);
 	put_create(&l, 0, 14, "/a/b", false, 1);
 	put_delete(&l, 15, "/a/nothing");		/* gone already: pzxid tells */
-	put_create(&l, 0, 16, "/x/y", false, 1);	/* its parent is gone already */
+	put_delete(&l, 16, "/z/gone");			/* a later one has told of itself already */
+	put_create(&l, 0, 17, "/p/q", false, 10);	/* another incarnation of it, which the snapshot has */
+	put_create(&l, 0, 18, "/x/y", false, 1);	/* its parent is gone already */
+	put_delete(&l, 19, "/p/gone");
+	put_create(&l, 0, 20, "/p/r", false, 8);	/* there and gone again */
 	struct coord *c = finish(&s, 10, &l, OK, why, &st);
 	struct coord_stat a = stat_of(c, "/a"), b = stat_of(c, "/a/b");
 
@@ -316,9 +323,14 @@ Test(import, a_snapshot_that_is_ahead_of_the_log)
 	cr_assert_eq(a.pzxid, 15);
 	cr_assert_eq(b.czxid, 14);
 	cr_assert_eq(b.ctime_ms, 1014);
-	cr_assert_eq(stat_of(c, "/").children, 2);	/* /a and /zookeeper */
-	cr_assert_eq(coord_zxid(c), 16);
-	cr_assert_eq(st.transactions, 6);
+	struct coord_stat p = stat_of(c, "/p");
+
+	cr_assert_eq(p.cversion, 2 * 10 - 2);
+	cr_assert_eq(p.pzxid, 19);
+	cr_assert_eq(stat_of(c, "/").children, 4);	/* /a, /p, /z and /zookeeper */
+	cr_assert_eq(stat_of(c, "/z").pzxid, 18);
+	cr_assert_eq(coord_zxid(c), 20);
+	cr_assert_eq(st.transactions, 10);
 	coord_free(c);
 	release(&s, &l);
 }
