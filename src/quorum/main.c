@@ -378,7 +378,8 @@ static void on_log(void *user, const char *msg, const char *detail)
 static void on_fatal(void *user, const char *what, int err)
 {
 	(void)user;
-	log_os("quorum", LOG_OS_ERROR, what, err_text(err), "the process ends; a restart recovers what was synced");
+	log_os("quorum", LOG_OS_ERROR, what, err_text(err),
+	       err == E_EXIST ? NULL : "the process ends; a restart recovers what was synced");
 	_exit(3);
 }
 
@@ -535,7 +536,8 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 	struct disk *disk = disk_os_new(d->os_loop, 4);
 	struct node_config conf = node_settings(s, cluster_id);
 
-	if (!arg_set.import[0])		/* what a ZooKeeper left is neither lost sight of nor taken over unasked */
+	/* What a ZooKeeper left is neither lost sight of nor taken over unasked. */
+	if (!arg_set.import[0])
 		conf.no_founding = main_import_wanted(disk, z->data_dir, z->data_log_dir);
 	return node_open(disk, net, d->loop, clock_os(), &conf, &d->node, why, WHY);
 }

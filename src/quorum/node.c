@@ -593,7 +593,7 @@ int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *
 
 	/* Who does not begin alone learns its cluster from the others, or makes the id when all are there. */
 	memcpy(n->new_cluster_id, conf->cluster_id, 23);
-	if (!conf->cluster_given && (conf->nvoters > 1 || conf->njoin > 0))
+	if (!conf->cluster_given && (conf->nvoters > 1 || conf->njoin > 0 || conf->no_founding))
 		conf->cluster_id[0] = 0;
 	struct rlog_config rc = { .dir = conf->dir, .cluster_id = conf->cluster_id,
 		.cluster_given = conf->cluster_given,

@@ -24,8 +24,8 @@
  *   K7  entries that were cut off are gone from the disk, durably, before new ones take their place
  *   K8  an image from the leader is durable before the log that it replaces is dropped; a log that does not
  *       hold the snapshot's last entry with its term is not read after it
- *   K9  a folder that a tree of elsewhere is written into has DIR/importing before it has anything else, and until
- *       all is durable; with it no node starts
+ *   K9  a folder that a tree of elsewhere is written into has DIR/importing before it belongs to a cluster, and
+ *       until all is durable; with it no node starts
  *
  * All integers are big-endian. Layouts: docs/quorum.md.
  */
@@ -93,7 +93,7 @@ struct rlog_config {
 	bool cluster_given;
 	uint32_t node_id;
 	uint64_t disk_id;		/* for a new folder */
-	bool importing;			/* K9: the folder has to be empty, and gets the mark; see rlog_unmark() */
+	bool importing;			/* K9: the folder may know no cluster yet, and gets the mark; see rlog_unmark() */
 };
 
 /* Entries read back for a peer that is behind. */

@@ -36,8 +36,8 @@ static int write_meta(struct rlog *l)
 	return err ? err : l->disk->calls->sync_dir(l->disk, l->dir);
 }
 
-static int check_meta(struct rlog *l, const struct rlog_config *conf, const char *path, const char *text, char *why,
-		      size_t cap)
+static int check_meta(struct rlog *l, const struct rlog_config *conf, const char *path, const char *text,
+		      bool *ret_known, char *why, size_t cap)
 {
 	unsigned format = 0, node = 0;
 	char cluster[64] = "";
@@ -57,30 +57,38 @@ static int check_meta(struct rlog *l, const struct rlog_config *conf, const char
 			 l->dir, node, cluster, conf->node_id, conf->cluster_given ? conf->cluster_id : cluster);
 		return E_FOREIGN;
 	}
-	if (strcmp(cluster, UNKNOWN) != 0)
+	*ret_known = strcmp(cluster, UNKNOWN) != 0;
+	if (*ret_known)
 		memcpy(conf->cluster_id, cluster, 23);
 	return OK;
 }
 
-/* K9. A folder that is being filled with a tree of elsewhere: it has this mark until all of it is durable. */
-static int check_mark(struct rlog *l, const struct rlog_config *conf, char *why, size_t cap)
+/* K9 */
+static int check_mark(struct rlog *l, char *why, size_t cap)
 {
-	char mark[RLOG_PATH_MAX], meta[RLOG_PATH_MAX];
+	char mark[RLOG_PATH_MAX];
 	int file;
 
 	snprintf(mark, sizeof mark, "%s/" RLOG_MARK, l->dir);
-	snprintf(meta, sizeof meta, "%s/meta", l->dir);
-	int err = l->disk->calls->open(l->disk, conf->importing ? meta : mark, DISK_RDONLY, &file);
+	int err = l->disk->calls->open(l->disk, mark, DISK_RDONLY, &file);
 
+	if (err == E_NOENT)
+		return OK;
 	if (err == OK) {
 		l->disk->calls->close(l->disk, file);
-		snprintf(why, cap, conf->importing ? "%s holds a node already: an import begins one, in an empty folder"
-			 : "%s: an import into it did not come to its end: empty it, then import again", l->dir);
-		return conf->importing ? E_EXIST : E_DAMAGED;
+		snprintf(why, cap, "%s: an import into it did not come to its end: empty it, then import again", l->dir);
 	}
-	if (err != E_NOENT || !conf->importing)
-		return err == E_NOENT ? OK : err;
-	err = l->disk->calls->open(l->disk, mark, DISK_CREATE | DISK_TRUNC, &file);
+	return err ? err : E_DAMAGED;
+}
+
+static int make_mark(struct rlog *l)
+{
+	char mark[RLOG_PATH_MAX];
+	int file;
+
+	snprintf(mark, sizeof mark, "%s/" RLOG_MARK, l->dir);
+	int err = l->disk->calls->open(l->disk, mark, DISK_CREATE | DISK_TRUNC, &file);
+
 	if (err)
 		return err;
 	l->disk->calls->close(l->disk, file);
@@ -97,31 +105,41 @@ int rlog_unmark(struct rlog *l)
 	return err ? err : l->disk->calls->sync_dir(l->disk, l->dir);
 }
 
+static int new_meta(struct rlog *l, const struct rlog_config *conf)
+{
+	int err = conf->importing ? make_mark(l) : OK;
+
+	memcpy(l->cluster_id, conf->cluster_id, 23);
+	return err ? err : write_meta(l);
+}
+
 int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, size_t why_cap)
 {
 	char path[RLOG_PATH_MAX], text[512];
+	bool known = false;
 	size_t got = 0;
 	int file;
 
 	snprintf(path, sizeof path, "%s/meta", l->dir);
-	int err = check_mark(l, conf, why, why_cap);
+	int err = check_mark(l, why, why_cap);
 
-	if (err) {
-		if (!why[0])
-			snprintf(why, why_cap, "%s: %s", l->dir, err_text(err));
-		return err;
-	}
-	err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
+	if (!err)
+		err = l->disk->calls->open(l->disk, path, DISK_RDONLY, &file);
 	if (err == OK) {
 		err = l->disk->calls->pread(l->disk, file, text, sizeof text - 1, 0, &got);
 		l->disk->calls->close(l->disk, file);
 		text[err ? 0 : got] = 0;
 		if (!err)
-			err = check_meta(l, conf, path, text, why, why_cap);
+			err = check_meta(l, conf, path, text, &known, why, why_cap);
+		if (!err && conf->importing && known) {
+			snprintf(why, why_cap, "%s holds a node already: an import begins one, in an empty folder", l->dir);
+			err = E_EXIST;
+		}
+		if (!err && conf->importing)
+			err = new_meta(l, conf);
 	} else if (err == E_NOENT) {
 		l->disk_id = conf->disk_id;
-		memcpy(l->cluster_id, conf->cluster_id, 23);
-		err = write_meta(l);
+		err = new_meta(l, conf);
 	}
 	if (err && !why[0])
 		snprintf(why, why_cap, "%s: %s", path, err_text(err));

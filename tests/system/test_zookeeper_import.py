@@ -351,6 +351,86 @@ def test_files_that_are_not_whole(killed, copy, folder):
     served(folder + "/d", tree)
 
 
+def snappy(data):
+    """As SnappyOutputStream frames it, of literals alone."""
+    out = b"\x82SNAPPY\0" + i4(1) + i4(1)
+    for at in range(0, len(data), 32768):
+        block = data[at:at + 32768]
+        size, n = b"", len(block)
+        while n > 127:
+            size, n = size + bytes([n & 127 | 128]), n >> 7
+        packed = size + bytes([n, 61 << 2]) + struct.pack("<H", len(block) - 1) + block
+        out += i4(len(packed)) + packed
+    return out
+
+
+def test_compressed_snapshots(killed, copy, folder):
+    name = newest(copy, "snapshot")
+    with open(name, "rb") as f:
+        data = f.read()
+    os.unlink(name)
+    for ending, packed in (("gz", gzip.compress(data)), ("snappy", snappy(data))):
+        with open(f"{name}.{ending}", "wb") as f:
+            f.write(packed)
+        r = do_import(copy, folder + "/" + ending)
+        said(r, "ZooKeeper's own: the same")
+        assert os.path.basename(name) + "." + ending in r.stderr, r.stderr
+        served(folder + "/" + ending, killed[1])
+        with open(f"{name}.{ending}", "wb") as f:        # cut off: an older one is taken
+            f.write(packed[:-40])
+        r = do_import(copy, folder + "/older-" + ending)
+        said(r, "ZooKeeper's own: the same")
+        assert "passed over" in r.stderr, r.stderr
+        os.unlink(f"{name}.{ending}")
+
+
+def test_an_ensemble_moves(killed, folder):
+    """Each server has a zoo.cfg and its ZooKeeper's files; one is imported, and the others take the tree from it."""
+    ports = {i: (free_port(), free_port()) for i in (1, 2, 3)}
+    procs, logs = {}, {}
+
+    def start(i, *more):
+        logs[i] = open(f"{folder}/log{i}", "ab")
+        procs[i] = subprocess.Popen([QUORUM, "--zookeeper-config", f"{folder}/zoo{i}.cfg", "--zookeeper-super-digest", SUPER,
+                                     "--zookeeper-session-ms-max", "200000", *more], stderr=logs[i])
+
+    for i, (port, _) in ports.items():
+        d = f"{folder}/data{i}"
+        shutil.copytree(killed[0], d)
+        os.makedirs(f"{folder}/log-of-{i}/version-2")
+        for n in os.listdir(d + "/version-2"):
+            if n.startswith("log"):
+                os.rename(f"{d}/version-2/{n}", f"{folder}/log-of-{i}/version-2/{n}")
+        with open(d + "/myid", "w") as f:
+            f.write(f"{i}\n")
+        with open(f"{folder}/zoo{i}.cfg", "w") as f:
+            f.write(f"dataDir={d}\ndataLogDir={folder}/log-of-{i}\nclientPort={port}\nadmin.enableServer=false\n"
+                    "4lw.commands.whitelist=*\nclientPortAddress=127.0.0.1\n" +
+                    "".join(f"server.{k}=127.0.0.1:{p}:{p + 1 if p < 65535 else 1}\n" for k, (_, p) in ports.items()))
+    for i in ports:
+        start(i)
+    assert procs[1].wait(20) == 3, "it began a new quorum beside the ZooKeeper's data"
+    for i in (2, 3):
+        assert procs[i].poll() is None
+    r = subprocess.run([QUORUM, "--zookeeper-config", f"{folder}/zoo1.cfg", "--import-zookeeper", f"{folder}/data1"],
+                       capture_output=True, text=True, timeout=30)
+    said(r, "ZooKeeper's own: the same")
+    start(1)
+    for i, (port, _) in ports.items():
+        wait_for(f"node {i} to serve", lambda: "Mode: " in zkwire.word("127.0.0.1", port, "srvr"), 30)
+        got = dump(port)
+        config = got["/zookeeper/config"][0]
+        assert b"server.1=127.0.0.1" in config and b"server.3=127.0.0.1" in config, config
+        got["/zookeeper/config"] = killed[1]["/zookeeper/config"]
+        assert differences(killed[1], got) == []
+    for i, p in procs.items():
+        p.send_signal(signal.SIGTERM)
+        assert p.wait(20) == 0
+        logs[i].close()
+        with open(f"{folder}/log{i}", errors="replace") as f:
+            assert "AddressSanitizer" not in f.read()
+
+
 def whole_records(data):
     at, v = 16, []
     while True:
@@ -426,9 +506,9 @@ def test_what_is_refused(killed, copy, folder):
     r = subprocess.run([QUORUM, "--zookeeper-config", cfg, "--import-zookeeper", copy, "--zookeeper-nodes-max", "5"],
                        capture_output=True, text=True, timeout=30)
     assert r.returncode == 1 and "zookeeper-nodes-max=5" in r.stderr, r.stderr
-    shutil.rmtree(copy + "/moldau", ignore_errors=True)
     r = subprocess.run([QUORUM, "--zookeeper-config", cfg, "--import-zookeeper", copy], capture_output=True, text=True, timeout=30)
     said(r, "the same")
+    assert sorted(os.listdir(copy + "/moldau")) == ["meta", "snap-00000000000000000001", "vote"]
     r = subprocess.run([QUORUM, "--zookeeper-config", cfg, "--import-zookeeper", copy], capture_output=True, text=True, timeout=30)
     assert r.returncode == 1 and "holds a node already" in r.stderr, r.stderr
     # one that did not come to its end
