@@ -93,7 +93,7 @@ struct rlog_config {
 	bool cluster_given;
 	uint32_t node_id;
 	uint64_t disk_id;		/* for a new folder */
-	bool importing;			/* K9: the folder may know no cluster yet, and gets the mark; see rlog_unmark() */
+	bool importing;			/* K9: the folder may know no cluster yet; see rlog_unmark() */
 };
 
 /* Entries read back for a peer that is behind. */

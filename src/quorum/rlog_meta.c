@@ -76,7 +76,8 @@ static int check_mark(struct rlog *l, char *why, size_t cap)
 		return OK;
 	if (err == OK) {
 		l->disk->calls->close(l->disk, file);
-		snprintf(why, cap, "%s: an import into it did not come to its end: empty it, then import again", l->dir);
+		snprintf(why, cap, "%s: an import into it did not come to its end: empty it, then import again",
+			 l->dir);
 	}
 	return err ? err : E_DAMAGED;
 }
@@ -132,7 +133,8 @@ int rlog_open_meta(struct rlog *l, const struct rlog_config *conf, char *why, si
 		if (!err)
 			err = check_meta(l, conf, path, text, &known, why, why_cap);
 		if (!err && conf->importing && known) {
-			snprintf(why, why_cap, "%s holds a node already: an import begins one, in an empty folder", l->dir);
+			snprintf(why, why_cap, "%s holds a node already: an import begins one, in an empty folder",
+				 l->dir);
 			err = E_EXIST;
 		}
 		if (!err && conf->importing)
