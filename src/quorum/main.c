@@ -544,12 +544,13 @@ static int open_node(struct daemon *d, const struct settings *s, struct net *net
 
 static int import(const struct settings *s, bool only_check, char *why)
 {
-	struct loop_os *loop = loop_os_new();
+	static struct loop_os *loop;		/* it lives as long as the process */
 	const struct zk_conf *z = zk_main_conf(arg_zk);
 	char cluster_id[UUID_TEXT + 1];
 	struct node_config conf = node_settings(s, cluster_id);
 	struct zk_config front;
 
+	loop = loop_os_new();
 	zk_conf_fill(z, &front);
 	return main_import(loop, disk_os_new(loop, 4), &conf, arg_set.import,
 			   arg_set.import_logs[0] ? arg_set.import_logs : z->data_log_dir, &front.rules,
