@@ -138,6 +138,11 @@ static void at_state(struct machine *m, const char *where)
 	m->chain = a ? a->chain : 0;
 	if (zxid > 0 && !a)
 		broken(m->w, "Q4", "n%u: %s of zxid %lld, which nobody applied", m->id, where, (long long)zxid);
+	int64_t time = coord_time_ms(node_coord(m->node));
+
+	if (a && time != a->time_ms)
+		broken(m->w, "Q4", "n%u: %s of zxid %lld has the time %lld, it was %lld", m->id, where, (long long)zxid,
+		       (long long)time, (long long)a->time_ms);
 }
 
 static uint64_t hash_tree(struct machine *m)
@@ -315,7 +320,7 @@ void check_applied(struct machine *m, int64_t zxid, const struct coord_result *r
 			broken(w, "Q4", "n%u: zxid %lld follows %lld, %lld was left out", m->id, (long long)zxid,
 			       (long long)m->last_zxid, (long long)newest);
 		w->log = world_room(w->log, w->nlog, &w->log_cap, sizeof *w->log);
-		w->log[w->nlog++] = (struct applied){ .zxid = zxid, .chain = m->chain };
+		w->log[w->nlog++] = (struct applied){ .zxid = zxid, .chain = m->chain, .time_ms = time };
 		note_sessions(m, r);
 		note_changes(w, zxid, r);
 		if (time < w->time_ms)

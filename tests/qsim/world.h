@@ -158,6 +158,7 @@ struct machine {
 struct applied {			/* by any node, in the order of zxids */
 	int64_t zxid;
 	uint64_t chain, tree;		/* tree: hash of the whole state, 0: not looked at */
+	int64_t time_ms;		/* the tree's clock then */
 };
 
 struct world {

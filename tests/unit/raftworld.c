@@ -2,6 +2,7 @@
 #include "raftworld.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,14 +34,19 @@ static void say(struct rw *w, const char *fmt, ...)
 
 static void broken(struct rw *w, uint32_t i, const char *what)
 {
-	w->broken++;
+	if (w->broken++ == 0)
+		w->what = what;
+	if (w->quiet)
+		return;
 	fprintf(stderr, "at %llu ms node %u: %s\n", (unsigned long long)w->now, i + 1, what);
 }
 
 static uint32_t fit(const struct raft_store *s, uint64_t index, uint32_t n, uint32_t max_bytes, uint32_t *ret_bytes)
 {
-	(void)s;
-	(void)index;
+	const struct rw_node *me = (const struct rw_node *)((const char *)s - offsetof(struct rw_node, store));
+
+	if (me->upto > 0 && index + n > me->upto + 1)
+		n = me->upto >= index ? (uint32_t)(me->upto + 1 - index) : 0;
 	if (n > max_bytes / ENTRY_BYTES)
 		n = max_bytes / ENTRY_BYTES;
 	*ret_bytes = n * ENTRY_BYTES;
@@ -67,6 +73,7 @@ static void put_on_wire(struct rw *w, uint32_t from, uint32_t to, const struct r
 		if (p->used)
 			continue;
 		p->used = true;
+		p->late = false;
 		p->m = *m;
 		p->at_ms = w->now + 1 + rng_below(&w->rng, w->wild && rng_below(&w->rng, 10) == 0 ? 200 : w->delay_ms);
 		for (uint32_t k = 0; m->type == RAFT_APPEND && k < m->n; k++)
@@ -101,9 +108,9 @@ static void check_commit(struct rw *w, uint32_t i, uint64_t to)
 		if (at <= s->base)
 			continue;
 		if (at > s->last)
-			broken(w, i, "commits what it does not have");
+			broken(w, i, "state machine safety: commits what it does not have");
 		if (w->committed[at].term != 0 && w->committed[at].term != s->log[at].term)
-			broken(w, i, "a committed entry differs");
+			broken(w, i, "state machine safety: a committed entry differs");
 		w->committed[at] = s->log[at];
 		w->max_commit = at > w->max_commit ? at : w->max_commit;
 	}
@@ -121,9 +128,26 @@ static void check_leader(struct rw *w, uint32_t i)
 	w->leader_of[s->r.term] = s->r.id;
 	for (uint64_t k = s->base + 1; k <= w->max_commit; k++)		/* leader completeness */
 		if (k > s->last || s->log[k].term != w->committed[k].term) {
-			broken(w, i, "leads without a committed entry");
+			broken(w, i, "leader completeness: leads without a committed entry");
 			break;
 		}
+}
+
+/* A read sees all that was committed to anybody when it was asked for. */
+static void check_read(struct rw *w, uint32_t i, uint64_t confirmed)
+{
+	struct rw_node *s = &w->node[i];
+
+	if (confirmed > 0)
+		s->passed_round = confirmed;
+	if (s->r.role != RAFT_LEADER)
+		s->read.round = 0;
+	if (s->read.round == 0 || confirmed < s->read.round)
+		return;
+	s->read.round = 0;
+	say(w, "%u read passes at %llu", i + 1, (unsigned long long)s->read.index);
+	if (s->read.index < s->read.floor)
+		broken(w, i, "R10: a read passes that does not see what was committed before it");
 }
 
 static void do_append(struct rw *w, uint32_t i, const struct raft_effects *fx)
@@ -198,8 +222,7 @@ int rw_step(struct rw *w, uint32_t i, struct raft_event ev, struct raft_effects 
 		send(w, i, &fx->msgs[k]);
 	}
 	check_commit(w, i, fx->commit);
-	if (fx->round_confirmed > 0)
-		s->passed_round = fx->round_confirmed;
+	check_read(w, i, fx->round_confirmed);
 	s->at_ms = fx->next_timeout_ms;
 	for (uint32_t k = 0; k < fx->nfetch; k++)
 		(void)rw_step(w, i, (struct raft_event){ .type = RAFT_EV_FETCHED, .peer = fx->fetch[k].peer }, NULL);
@@ -254,9 +277,10 @@ void rw_tick(struct rw *w)
 	}
 	for (int i = 0; i < RW_WIRE; i++) {
 		struct rw_packet *p = &w->wire[i];
-		int to = p->used ? place(w, p->m.to) : -1;
+		int to = p->used ? place(w, p->m.to) : -1, from = p->used ? place(w, p->m.from) : -1;
 
-		if (!p->used || p->at_ms > w->now || (to >= 0 && w->node[to].paused))
+		if (!p->used || p->late || p->at_ms > w->now || (to >= 0 && w->node[to].paused) ||
+		    (to >= 0 && from >= 0 && w->held[from][to]))
 			continue;
 		p->used = false;
 		deliver(w, p);
@@ -291,6 +315,7 @@ void rw_crash(struct rw *w, uint32_t i)
 		return;
 	s->alive = s->stalled = s->paused = false;
 	s->last = s->durable;
+	s->sync.index = s->read.round = 0;
 	raft_release(&s->r);
 }
 
@@ -353,7 +378,83 @@ void rw_free(struct rw *w)
 	mem_free(w);
 }
 
+/* ---- a step of somebody ---- */
+
+void rw_elect(struct rw *w, uint32_t i)
+{
+	struct rw_node *s = &w->node[i];
+
+	(void)rw_step(w, i, (struct raft_event){ .type = RAFT_EV_MSG, .msg = { .type = RAFT_TIMEOUT_NOW,
+		.from = w->node[(i + 1) % w->n].r.id, .to = s->r.id, .term = s->r.term } }, NULL);
+}
+
+void rw_sync(struct rw *w, uint32_t i)
+{
+	struct rw_node *s = &w->node[i];
+
+	s->sync.index = s->last;
+	s->sync.term = s->log[s->last].term;
+}
+
+void rw_synced(struct rw *w, uint32_t i)
+{
+	struct rw_node *s = &w->node[i];
+	uint64_t index = s->sync.index, term = s->sync.term;
+
+	s->sync.index = 0;
+	if (index == 0)
+		return;
+	if (index <= s->last && s->log[index].term == term && index > s->durable)
+		s->durable = index;
+	(void)rw_step(w, i, (struct raft_event){ .type = RAFT_EV_DURABLE, .index = index, .term = term }, NULL);
+}
+
+static bool between(const struct rw *w, const struct rw_packet *p, uint32_t i, uint32_t k)
+{
+	return p->used && p->m.from == w->node[i].r.id && p->m.to == w->node[k].r.id;
+}
+
+void rw_double(struct rw *w, uint32_t i, uint32_t k)
+{
+	int to = 0;
+
+	for (int from = 0; from < RW_WIRE; from++) {
+		if (!between(w, &w->wire[from], i, k) || w->wire[from].late)
+			continue;
+		while (to < RW_WIRE && w->wire[to].used)
+			to++;
+		if (to == RW_WIRE)
+			return;
+		w->wire[to] = w->wire[from];
+		w->wire[to].late = true;
+	}
+}
+
+void rw_late(struct rw *w, uint32_t i, uint32_t k)
+{
+	for (int p = 0; p < RW_WIRE; p++) {
+		if (!between(w, &w->wire[p], i, k) || !w->wire[p].late)
+			continue;
+		w->wire[p].used = false;
+		deliver(w, &w->wire[p]);
+	}
+}
+
 /* ---- requests ---- */
+
+int rw_read(struct rw *w, uint32_t i)
+{
+	struct rw_node *s = &w->node[i];
+	struct raft_effects fx;
+	int err = rw_step(w, i, (struct raft_event){ .type = RAFT_EV_READ }, &fx);
+
+	if (err)
+		return err;
+	s->read.round = fx.read_round;
+	s->read.index = s->r.commit;
+	s->read.floor = w->max_commit;
+	return OK;
+}
 
 int rw_propose(struct rw *w, uint32_t i, uint32_t count)
 {

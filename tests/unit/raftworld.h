@@ -1,8 +1,8 @@
 /*
  * raftworld.h - several of the production's struct raft over a network and disks that a test bends: time in
  * milliseconds, messages that are delayed, doubled, lost and cut one way, disks that stall, crashes that
- * forget what was not durable. Checks the safety invariants of raft.h after every step; a broken one calls
- * rw_broken() and is counted.
+ * forget what was not durable. Checks the safety invariants of raft.h after every step; a broken one is told
+ * and counted.
  */
 #ifndef TESTS_RAFTWORLD_H
 #define TESTS_RAFTWORLD_H
@@ -27,11 +27,19 @@ struct rw_node {
 	uint64_t term_on_disk, vote_on_disk;
 	bool recovering_on_disk, alive, stalled, paused;
 	uint64_t commit, at_ms, passed_round;
+	uint64_t upto;			/* of its log nothing behind it can be read back for peers; 0: all can */
+	struct {			/* a sync under way: what was the log's end when it began; 0: none */
+		uint64_t index, term;
+	} sync;
+	struct {			/* the newest read: its round, the commit it will see; 0: none */
+		uint64_t round, index, floor;	/* floor: the newest that was committed when it was asked for */
+	} read;
 	struct raft_config base_config;
 };
 
 struct rw_packet {
 	bool used;
+	bool late;			/* a second copy, until rw_late() */
 	uint64_t at_ms;
 	struct raft_msg m;
 	struct rw_entry v[RAFT_BATCH_MAX];
@@ -44,6 +52,7 @@ struct rw {
 	struct rw_node node[RW_NODES];	/* node i has the number i + 1 */
 	struct rw_packet wire[RW_WIRE];
 	bool cut[RW_NODES][RW_NODES];	/* from, to */
+	bool held[RW_NODES][RW_NODES];	/* what is on its way stays there */
 	uint32_t loss, doubled;		/* percent */
 	uint32_t delay_ms;		/* 1 .. delay_ms, a tenth up to 200 when wild */
 	bool wild;
@@ -53,6 +62,8 @@ struct rw {
 	struct rw_entry committed[RW_LOG];
 	uint64_t max_commit;
 	uint64_t elections, truncated, images, broken, handed_over, steps, damaged;
+	const char *what;		/* the first that broke */
+	bool quiet;			/* nothing of it is printed: it is wanted */
 	/* What happened, in words; NULL: nobody listens. */
 	void (*trace)(void *user, const char *line);
 	void *user;
@@ -68,6 +79,15 @@ void rw_crash(struct rw *w, uint32_t i);
 void rw_start(struct rw *w, uint32_t i);
 /* The disk is new, and so is the number that belongs to it. */
 void rw_wipe(struct rw *w, uint32_t i, uint32_t as);
+/* It asks for votes now, as if its leader had told it to. */
+void rw_elect(struct rw *w, uint32_t i);
+/* A sync begins, and ends: what it tells then is of the log as it was. */
+void rw_sync(struct rw *w, uint32_t i);
+void rw_synced(struct rw *w, uint32_t i);
+/* What is on its way from i to k is doubled; the copies arrive when they are let. */
+void rw_double(struct rw *w, uint32_t i, uint32_t k);
+void rw_late(struct rw *w, uint32_t i, uint32_t k);
+int rw_read(struct rw *w, uint32_t i);
 int rw_propose(struct rw *w, uint32_t i, uint32_t count);
 int rw_change(struct rw *w, uint32_t i, const struct raft_config *c);
 /* The leader of the highest term that is alive, or -1. */
