@@ -20,7 +20,7 @@ list() {
 	VOTE_UNSYNCED           30    Q9
 	TAIL_UNCHECKED          30    Q4
 	LOG_UNSYNCED            30    Q10 Q3
-	DAMAGE_CUT              100   Q3 Q1 Q4
+	DAMAGE_CUT              300   Q10 Q3 Q1 Q4
 	READ_UNCONFIRMED        100   Q6
 	LEARNER_COUNTS          150   Q10 Q3
 	LOST_STILL_COUNTS       100   Q10 Q3
