@@ -17,6 +17,7 @@
 #define PIECE (256u << 10)
 #define WINDOW (4u * PIECE)
 #define IDLE_MS 10000u			/* without an acknowledgement: given up, and asked again */
+#define ASK_MS 1000u			/* where to begin was not answered: it could not, its own connection was not up */
 
 static struct ship *find(struct node *n, uint64_t peer)
 {
@@ -144,7 +145,8 @@ void ship_tick(struct node *n, uint64_t now_ms)
 			k++;
 		/* It is in place there (the log may have moved on meanwhile: then another one follows), or given up. */
 		if (n->raft.role != RAFT_LEADER || k == c->n || n->raft.peer[k].pace != RAFT_IMAGE ||
-		    n->raft.peer[k].match >= s->what.index || now_ms - s->since_ms > IDLE_MS) {
+		    n->raft.peer[k].match >= s->what.index ||
+		    now_ms - s->since_ms > (s->sent == UINT64_MAX ? ASK_MS : IDLE_MS)) {
 			end(s);
 			failed(n, peer);
 		}
