@@ -17,7 +17,7 @@
 #define PIECE (256u << 10)
 #define WINDOW (4u * PIECE)
 #define IDLE_MS 10000u			/* without an acknowledgement: given up, and asked again */
-#define ASK_MS 1000u			/* where to begin was not answered: it could not, its own connection was not up */
+#define ASK_MS 1000u			/* where to begin was not answered: it had no connection yet */
 
 static struct ship *find(struct node *n, uint64_t peer)
 {
