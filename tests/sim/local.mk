@@ -5,7 +5,7 @@ tests_sim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
 tests_sim_run_LDADD = src/sim/libsim.a src/part/libpartm.a src/base/libmutant.a src/base/libbase.a
 TESTS += tests/sim/run
 TESTS += tests/sim/mutants.sh tests/sim/regressions.sh
-dist_noinst_SCRIPTS += tests/sim/mutants.sh tests/sim/regressions.sh
+dist_noinst_SCRIPTS += tests/sim/mutants.sh tests/sim/regressions.sh tests/sim/each_mutant.sh
 EXTRA_DIST += tests/sim/regressions.txt
 # For the lint that compares: whatever is linked beside the archives under test.
 SIM_OBJECTS = $(tests_sim_run_OBJECTS) src/sim/libsim.a
