@@ -339,13 +339,14 @@ static int build(struct gshard *sh, struct out *o, int64_t now)
 	return e ? e : finish_batch(sh->p, o, now);
 }
 
-static void part_conf_of(const struct image_conf *c, struct part_conf *ret)
+static void part_conf_of(struct role_env *env, const struct image_conf *c, struct part_conf *ret)
 {
 	*ret = (struct part_conf){
 		.segment_bytes = (uint64_t)c->segment_bytes, .segment_ms = (uint64_t)c->segment_ms,
 		.segment_jitter_ms = (uint64_t)c->segment_jitter_ms,
 		.index_interval_bytes = (uint32_t)c->index_interval_bytes,
-		.max_producer_age_ms = 86400000, .durability = (enum part_durability)c->durability,
+		.max_producer_age_ms = (uint32_t)conf_int(env->conf, "producer.id.expiration.ms"),
+		.durability = (enum part_durability)c->durability,
 	};
 }
 
@@ -363,7 +364,7 @@ static int append(struct gshard *sh, int16_t *ret_error)
 	*ret_error = GE_NONE;
 	if (!image_topic_by_name(sh->p->im, OFFSETS_TOPIC, &t))
 		return E_FENCED;
-	part_conf_of(&t.conf, &conf);
+	part_conf_of(env, &t.conf, &conf);
 	batch_builder_init(&o.b, t.conf.max_message_bytes > 0 ? (size_t)t.conf.max_message_bytes : 1048588);
 	int e = build(sh, &o, now);
 

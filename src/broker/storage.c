@@ -136,7 +136,6 @@ static void say(struct storage *st, uint32_t slot, const char *what, int err, co
 
 /* ---- syncs ---- */
 
-static void sync_start(struct storage *st, uint32_t slot);
 static void look_at(struct storage *st, uint32_t slot);
 static void look_later(struct storage *st);
 
@@ -298,6 +297,10 @@ static void look_at(struct storage *st, uint32_t slot)
 	struct slot *s = slot_of(st, slot);
 	int err;
 
+	if (s->job && s->job->telling) {	/* whatever became of the replica: the job has to end */
+		sync_finish(s->job);
+		s = slot_of(st, slot);
+	}
 	switch (part_slot_state(env->table, slot)) {
 	case PART_OPENING:
 		st->unsettled = true;

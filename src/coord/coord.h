@@ -125,7 +125,7 @@ struct coord_session {
 	struct {			/* the server's own, neither replicated nor in snapshots */
 		uint64_t deadline_us;
 		void *conn, *live;
-		bool closing;
+		uint64_t closing_us;	/* its end was proposed: until then it may be undecided */
 	} soft;
 	char name[64];
 };

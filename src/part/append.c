@@ -315,6 +315,16 @@ static int write_commit(struct turn *u)
 	return err;
 }
 
+/* A retry of a batch that is only being built: it is refused with it, and is no duplicate of anything. */
+static bool is_of(struct turn *u, struct part_batch *b)
+{
+	if (b->base_offset < (int64_t)u->old.w[W_END])
+		return false;
+	b->duplicate = false;
+	u->duplicates--;
+	return true;
+}
+
 /* Steps 3 to 8 of the protocol for what was gathered. On an error nothing of it is committed. */
 static int flush(struct turn *u, int behind)
 {
@@ -326,8 +336,10 @@ static int flush(struct turn *u, int behind)
 	err = write_commit(u);
 	if (err) {
 		for (int i = u->first; i < behind; i++)
-			if (u->v[i].err == OK && !u->v[i].duplicate)
+			if (u->v[i].err == OK && (!u->v[i].duplicate || is_of(u, &u->v[i])))
 				refuse(&u->v[i], err);
+		if (u->ret->ticket.end_offset > (int64_t)u->old.w[W_END])
+			u->ret->ticket.end_offset = (int64_t)u->old.w[W_END];
 	} else {
 		bool visible;
 

@@ -40,6 +40,12 @@ static const uint8_t *fetched_at(const struct catchup *c, uint64_t index)
 	return p;
 }
 
+/* What was read before the log was cut and written again is not sent: R3, log matching. */
+static bool is_ours(const struct node *n, const uint8_t *p, uint64_t index)
+{
+	return be64_get(p + RLOG_ENTRY_TERM) == raft_term_of(&n->raft, index);
+}
+
 uint32_t message_fit(const struct raft_store *s, uint64_t index, uint32_t count, uint32_t max_bytes,
 		     uint32_t *ret_bytes)
 {
@@ -59,7 +65,7 @@ uint32_t message_fit(const struct raft_store *s, uint64_t index, uint32_t count,
 				c = fetched(n, index + k);
 				p = c ? fetched_at(c, index + k) : NULL;
 			}
-			if (!c)
+			if (!c || !is_ours(n, p, index + k))
 				break;
 			len = be32_get(p + 4);
 			p += RLOG_ENTRY_HEAD + len;

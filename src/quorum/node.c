@@ -385,7 +385,8 @@ static void end_session(void *user, struct coord_session *x)
 
 	buf_init(&b, 1024);
 	coord_encode_close(&b, 0, x->id);
-	x->soft.closing = node_propose(n, b.p, (uint32_t)b.len, true, NULL) == OK;
+	if (node_propose(n, b.p, (uint32_t)b.len, true, NULL) == OK)
+		sessions_closing(&n->sessions, x->id, true);
 	buf_release(&b);
 }
 
@@ -687,6 +688,16 @@ bool node_has_space(struct node *n)
 void node_touch(struct node *n, const int64_t *sessions, uint32_t count)
 {
 	sessions_touch(&n->sessions, sessions, count, raft_config(&n->raft)->n > 1);
+}
+
+bool node_closing(const struct node *n, const struct coord_session *x)
+{
+	return sessions_are_closing(&n->sessions, x);
+}
+
+void node_set_closing(struct node *n, int64_t session, bool proposed)
+{
+	sessions_closing(&n->sessions, session, proposed);
 }
 
 bool node_serves(const struct node *n)

@@ -164,6 +164,9 @@ int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees,
 void node_read(struct node *n, struct node_read *r);
 /* Keep-alives of sessions that this node heard; told to the leader in batches. Unknown ids are skipped. */
 void node_touch(struct node *n, const int64_t *sessions, uint32_t count);
+/* sessions.h E4 */
+bool node_closing(const struct node *n, const struct coord_session *x);
+void node_set_closing(struct node *n, int64_t session, bool proposed);
 
 /* This node leads and serves. */
 bool node_serves(const struct node *n);

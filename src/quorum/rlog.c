@@ -24,7 +24,7 @@ void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable)
 	must(p != NULL);
 	be32_put(p + 4, e->len);
 	be64_put(p + 8, e->index);
-	be64_put(p + 16, e->term);
+	be64_put(p + RLOG_ENTRY_TERM, e->term);
 	be64_put(p + 24, (uint64_t)e->zxid);
 	be16_put(p + 32, e->type);
 	be16_put(p + 34, e->version);

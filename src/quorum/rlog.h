@@ -43,6 +43,7 @@
 #define RLOG_SEGMENT_BYTES (16u << 20)	/* a segment that is larger is followed by a new one */
 #define RLOG_ENTRY_MAX (33u << 20)
 #define RLOG_ENTRY_HEAD 40u
+#define RLOG_ENTRY_TERM 16u		/* where its term is in there */
 #define RLOG_SEGMENT_HEAD 64u
 #define RLOG_SNAP_HEAD 68u
 #define RLOG_DIR_MAX 400
@@ -205,6 +206,8 @@ int rlog_image_put(struct rlog *l, uint64_t off, const uint8_t *p, uint32_t n) M
 /* After on_image(OK): its bytes (the caller frees), then the log gives way to it. */
 int rlog_image_load(struct rlog *l, uint8_t **ret, uint32_t *ret_len) MUST_CHECK;
 void rlog_image_install(struct rlog *l);
+/* ... or it is not needed any more. */
+void rlog_image_discard(struct rlog *l);
 
 /* For recovery and the parts of rlog. */
 void rlog_put_entry(struct buf *b, const struct rlog_entry *e, uint64_t durable);

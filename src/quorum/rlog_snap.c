@@ -295,6 +295,12 @@ int rlog_image_load(struct rlog *l, uint8_t **ret, uint32_t *ret_len)
 	return err;
 }
 
+void rlog_image_discard(struct rlog *l)
+{
+	if (l->image.index != l->snaps[0] && l->image.index != l->snaps[1])
+		(void)l->disk->calls->unlink(l->disk, l->image.final);
+}
+
 /* K8: the snapshot is durable; segments go newest first, so that what is left never has a gap. */
 void rlog_image_install(struct rlog *l)
 {

@@ -127,12 +127,12 @@ static void end_session(struct serve *s, struct coord_session *x, const char *wh
 {
 	struct buf b;
 
-	if (x->soft.closing)
+	if (node_closing(s->node, x))
 		return;
 	buf_init(&b, 1024);
 	coord_encode_close(&b, node_time_ms(s->node), x->id);
 	if (node_propose(s->node, b.p, (uint32_t)b.len, true, NULL) == OK) {
-		x->soft.closing = true;
+		node_set_closing(s->node, x->id, true);
 		log_session(s, why, x);
 	}
 	buf_release(&b);
@@ -235,8 +235,8 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 
 	if (err) {
 		c->hello &= x->type != QF_HELLO;
-		if (x->type == QF_CLOSE && coord_session(node_coord(c->s->node), c->session))
-			coord_session(node_coord(c->s->node), c->session)->soft.closing = false;
+		if (x->type == QF_CLOSE)
+			node_set_closing(c->s->node, c->session, false);
 		refuse(c, x->type, x->id, err);
 	} else if (x->type == QF_HELLO) {
 		struct coord_session *n = coord_session(node_coord(c->s->node), r->session);
@@ -327,7 +327,7 @@ static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 	if (session != 0) {
 		struct coord_session *x = coord_session(node_coord(s->node), session);
 
-		if (!x || x->client || x->soft.closing || !same(x->password, password.p)) {
+		if (!x || x->client || node_closing(s->node, x) || !same(x->password, password.p)) {
 			refuse(c, QF_HELLO, id, E_NOENT);
 			return;
 		}
@@ -461,11 +461,11 @@ static void do_close(struct conn *c, uint32_t id)
 	struct coord_session *x = coord_session(node_coord(c->s->node), c->session);
 	struct buf b;
 
-	if (!x || x->soft.closing) {
+	if (!x || node_closing(c->s->node, x)) {
 		refuse(c, QF_CLOSE, id, OK);
 		return;
 	}
-	x->soft.closing = true;
+	node_set_closing(c->s->node, x->id, true);
 	buf_init(&b, 1024);
 	coord_encode_close(&b, node_time_ms(c->s->node), x->id);
 	propose(c, QF_CLOSE, id, true, &b);

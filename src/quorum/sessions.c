@@ -19,8 +19,11 @@ static void scan(struct sessions *s, uint64_t now)
 
 	for (struct coord_session *x = coord_session_next(s->coord, NULL), *next; x; x = next) {
 		next = coord_session_next(s->coord, x);
-		if (x->soft.closing)
+		if (sessions_are_closing(s, x)) {
+			if (x->soft.closing_us < soonest)
+				soonest = x->soft.closing_us;
 			continue;
+		}
 		if (x->soft.deadline_us == 0)
 			touch_one(s, x, now);
 		else if (x->soft.deadline_us <= now + (mutant(SESSION_EARLY) ? x->timeout_ms * 500ull : 0))
@@ -121,6 +124,22 @@ void sessions_opened(struct sessions *s, int64_t id)
 
 	if (x)
 		touch_one(s, x, s->clock->mono_us(s->clock));
+}
+
+void sessions_closing(struct sessions *s, int64_t id, bool proposed)
+{
+	struct coord_session *x = coord_session(s->coord, id);
+
+	if (!x)
+		return;
+	x->soft.closing_us = proposed ? s->clock->mono_us(s->clock) + SESSIONS_CLOSING_US : 0;
+	if (!proposed)
+		s->soonest_us = 0;
+}
+
+bool sessions_are_closing(const struct sessions *s, const struct coord_session *x)
+{
+	return x->soft.closing_us > 0 && s->clock->mono_us(s->clock) < x->soft.closing_us;
 }
 
 uint32_t sessions_take(struct sessions *s, const int64_t **ret)

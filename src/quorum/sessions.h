@@ -10,6 +10,8 @@
  *       last touch that this node knows of
  *   E2  a new leader adds the time in which nobody led, and never gives more than the whole timeout
  *   E3  while this process did not run (stopped, busy) no deadline passes: all move by the stall
+ *   E4  a session whose end was proposed counts as closing for no longer than the proposal may be undecided
+ *       (SESSIONS_CLOSING_US); then its end is proposed again, as the first one may have been lost
  */
 #ifndef QUORUM_SESSIONS_H
 #define QUORUM_SESSIONS_H
@@ -19,6 +21,7 @@
 #include "io/loop.h"
 
 #define SESSIONS_TICK_US 10000u
+#define SESSIONS_CLOSING_US 10000000u	/* more than a proposal waits for a leader (NODE_PATIENCE_MS) */
 #define SESSIONS_BATCH 4096		/* touches of one message */
 
 struct sessions {
@@ -35,7 +38,7 @@ struct sessions {
 	void *user;
 };
 
-/* on_end: this session's time is over, propose its end; called again each tick until soft.closing. */
+/* on_end: this session's time is over, propose its end; which calls sessions_closing(). */
 void sessions_init(struct sessions *s, struct loop *loop, struct clock *clock, struct coord *coord,
 		   void (*on_end)(void *user, struct coord_session *x), void *user);
 void sessions_release(struct sessions *s);
@@ -46,6 +49,9 @@ void sessions_lead(struct sessions *s, bool leads, uint64_t gap_us);
 /* keep: heard here, so others are to be told (sessions_take()). */
 void sessions_touch(struct sessions *s, const int64_t *ids, uint32_t n, bool keep);
 void sessions_opened(struct sessions *s, int64_t id);
+/* E4: the end of session id (gone already: nothing) was proposed; false: it was refused, and may be asked for again. */
+void sessions_closing(struct sessions *s, int64_t id, bool proposed);
+bool sessions_are_closing(const struct sessions *s, const struct coord_session *x);
 /* What was heard here since the last call; valid until the next touch. */
 uint32_t sessions_take(struct sessions *s, const int64_t **ret);
 

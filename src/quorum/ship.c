@@ -226,7 +226,7 @@ void ship_on_image(struct node *n, uint64_t from, const uint8_t *p, uint32_t len
 		.term = be64_get(p), .index = what.index, .index_term = what.term } };
 
 	/* raft answers by itself when it does not need it, and knows the leader from it (T21). */
-	if (what.bytes > UINT32_MAX || node_step(n, &ev) != OK || n->raft.leader != from ||
+	if (what.bytes > UINT32_MAX || what.index == 0 || what.term == 0 || node_step(n, &ev) != OK || n->raft.leader != from ||
 	    what.index <= n->raft.commit || n->log.image.busy)
 		return;
 	n->image_from = from;
@@ -248,8 +248,10 @@ void ship_taken(struct node *n, int err)
 	uint8_t *p = NULL;
 	uint32_t len = 0;
 
-	if (what.index <= n->raft.commit)
-		return;				/* the log was faster */
+	if (!raft_wants_image(&n->raft, what.index, what.term)) {	/* the log was faster */
+		rlog_image_discard(&n->log);
+		return;
+	}
 	if (!err)
 		err = rlog_image_load(&n->log, &p, &len);
 	if (!err)

@@ -281,7 +281,7 @@ static const struct coord_session *session_of(const struct zk *z, int64_t id, co
 {
 	const struct coord_session *x = coord_session(node_coord(z->node), id);
 
-	return x && x->client && !x->soft.closing && same_secret(x->password, password) ? x : NULL;
+	return x && x->client && !node_closing(z->node, x) && same_secret(x->password, password) ? x : NULL;
 }
 
 static void opening_failed(struct opening *o)

@@ -348,6 +348,14 @@ static enum coord_code watches(struct reading *r, int32_t type)
 }
 
 /* DataTree.setWatches: what happened while the client was away is told at once, the rest is watched again. */
+/* What may not be read is as if it were not there: not even a watch tells of it. */
+static const struct znode *find_open(const struct zk *z, struct str path)
+{
+	const struct znode *n = path.len < 0 ? NULL : find(z, path);
+
+	return n && coord_secret(n) ? NULL : n;
+}
+
 static enum coord_code set_watches(struct reading *r, int version)
 {
 	struct zk_conn *c = r->c;
@@ -357,7 +365,7 @@ static enum coord_code set_watches(struct reading *r, int version)
 	if (wire_decode_some(&wire_zk_set_watches, version, r->p, r->len, &r->arena, &q, &used) != OK)
 		return ZK_MARSHALLING;
 	for (int32_t i = 0; i < q.data_n; i++) {
-		const struct znode *n = q.data[i].len < 0 ? NULL : find(c->z, q.data[i]);
+		const struct znode *n = find_open(c->z, q.data[i]);
 
 		if (!n)
 			zk_event(c, -1, ZK_EVENT_DELETED, q.data[i]);
@@ -367,12 +375,12 @@ static enum coord_code set_watches(struct reading *r, int version)
 			zk_watch_add(c, c->z->data, q.data[i], ZK_WATCH_ONCE);
 	}
 	for (int32_t i = 0; i < q.exist_n; i++)
-		if (q.exist[i].len >= 0 && find(c->z, q.exist[i]))
+		if (find_open(c->z, q.exist[i]))
 			zk_event(c, -1, ZK_EVENT_CREATED, q.exist[i]);
 		else
 			zk_watch_add(c, c->z->data, q.exist[i], ZK_WATCH_ONCE);
 	for (int32_t i = 0; i < q.child_n; i++) {
-		const struct znode *n = q.child[i].len < 0 ? NULL : find(c->z, q.child[i]);
+		const struct znode *n = find_open(c->z, q.child[i]);
 
 		if (!n)
 			zk_event(c, -1, ZK_EVENT_DELETED, q.child[i]);

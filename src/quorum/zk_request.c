@@ -250,14 +250,11 @@ static void write_request(struct zk_conn *c, int32_t xid, int32_t type, const ui
 {
 	struct zk *z = c->z;
 	struct zk_req *r = enqueue(c, xid, type, len);
-	struct coord_session *x = coord_session(node_coord(z->node), c->session);
 	bool frees = type == ZK_OP_CLOSE_SESSION || type == ZK_OP_DELETE;
 	struct buf b;
 
 	buf_init(&b, RLOG_ENTRY_MAX);
 	if (type == ZK_OP_CLOSE_SESSION) {
-		if (x)
-			x->soft.closing = true;
 		coord_encode_close(&b, node_time_ms(z->node), c->session);
 	} else if (!zk_write_entry(c, r, type, body, len, &b)) {
 		r->fail = ZK_SYSTEM_ERROR;
@@ -267,8 +264,11 @@ static void write_request(struct zk_conn *c, int32_t xid, int32_t type, const ui
 	int err = r->fail ? E_BAD : b.bad ? E_LIMIT : node_propose(z->node, b.p, (uint32_t)b.len, frees, &r->node);
 
 	buf_release(&b);
-	if (err == OK)
+	if (err == OK) {
+		if (type == ZK_OP_CLOSE_SESSION)
+			node_set_closing(z->node, c->session, true);
 		return;
+	}
 	c->nsent--;
 	r->state = ZK_REQ_LOCAL;
 	if (!r->fail)

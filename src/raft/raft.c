@@ -494,11 +494,16 @@ static void on_connection(struct raft *r, const struct raft_event *ev, struct ra
 	}
 }
 
+bool raft_wants_image(const struct raft *r, uint64_t index, uint64_t term)
+{
+	return index > r->commit && raft_term_of(r, index) != term;
+}
+
 static void on_installed(struct raft *r, const struct raft_event *ev, struct raft_effects *fx)
 {
 	struct raft_config before = *raft_config(r);
 
-	if (ev->index <= r->commit)
+	if (!raft_wants_image(r, ev->index, ev->term))
 		return;
 	raft_log_reset(r, ev->index, ev->term, ev->config);
 	raft_peers_place(r, &before, ev->now_ms);

@@ -230,6 +230,9 @@ void raft_restore(struct raft *r, uint64_t term, uint64_t voted_for, uint64_t ba
 void raft_restore_entry(struct raft *r, const struct raft_entry *e);
 /* Entries up to index are in a durable snapshot: their terms may be forgotten. */
 void raft_compact(struct raft *r, uint64_t index);
+/* An image of (index, term) has to replace the log. False: the log has that entry, and what is behind it may be
+ * acknowledged already [Raft figure 13, step 6]. */
+bool raft_wants_image(const struct raft *r, uint64_t index, uint64_t term);
 /* 0: not in the log. */
 uint64_t raft_term_of(const struct raft *r, uint64_t index);
 /* Reads and proposals may be served: leader, and its own no-op is committed (Raft 6.4). */

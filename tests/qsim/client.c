@@ -246,7 +246,7 @@ static void touch(void *arg)
 		s->touched_us = c->w->sim.now_us;
 	const struct coord_session *x = coord_session(node_coord(m->node), c->session);
 
-	if (!s || !node_serves(m->node) || !x || x->soft.closing)	/* too late */
+	if (!s || !node_serves(m->node) || !x || node_closing(m->node, x))	/* too late */
 		return;
 	s->touch[m->id].term = m->node->raft.term;
 	s->touch[m->id].mono_us = m->host->clock.mono_us(&m->host->clock);

@@ -369,6 +369,35 @@ Test(part, faults_commit_nothing)
 		}
 }
 
+Test(part, a_retry_beside_its_original_is_refused_with_it)
+{
+	struct testbatch v[] = { { 4, 0, 0, 3, 1, 400, false, 0 }, { 4, 0, 0, 3, 1, 400, false, 0 } };
+	uint64_t hits = 0;
+
+	for (uint64_t n = 1; n < 6; n++) {
+		struct world w = { 0 };
+		struct part_batch b[2];
+
+		up(&w);
+		put(&w, -1, -1, 1, 1, 500);
+		w.disk->fail_in = n;
+		w.disk->fail_err = E_NOSPC;
+		int err = append(&w, v, 2, b);
+		hits += w.disk->fail_in == 0;
+		w.disk->fail_in = 0;
+		cr_assert_eq(view(&w).end, b[0].err == OK ? 4 : 1);
+		cr_assert_eq(b[1].err, b[0].err, "nothing is a duplicate of what is not there");
+		cr_assert_eq(b[1].duplicate, b[1].err == OK);
+		cr_assert_eq(err, b[0].err);
+		if (b[0].err)
+			cr_assert_eq(b[1].kafka_error, b[0].kafka_error);
+		restart(&w);
+		check_reads(&w, view(&w).end, 1);
+		down(&w);
+	}
+	cr_assert_gt(hits, 1);
+}
+
 Test(part, recovery_cuts_the_torn_tail)
 {
 	struct world w = { 0 };

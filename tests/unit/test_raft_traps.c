@@ -441,6 +441,18 @@ Test(trap, t21_an_image_that_is_old_or_not_needed_is_answered)
 	cr_expect(fx.nmsgs == 1 && !fx.msgs[0].ok && fx.msgs[0].term == r->term);
 	cr_assert_eq(rw_step(w, 1, (struct raft_event){ .type = RAFT_EV_INSTALLED, .index = 1, .term = 1 }, &fx), OK);
 	cr_expect_geq(r->commit, 3, "an installation that came late sets nothing back");
+	/* Nor does one that ends in the log, before what is not committed yet (figure 13, step 6). */
+	rw_isolate(w, 2, true);
+	rw_propose(w, 0, 5);
+	rw_run(w, 3);
+	uint64_t last = r->last, at = r->commit + 1, term = r->term;
+
+	cr_assert_gt(last, at);
+	cr_expect(!raft_wants_image(r, at, term) && !raft_wants_image(r, r->commit, term));
+	cr_expect(raft_wants_image(r, at, term + 1) && raft_wants_image(r, last + 1, term));
+	cr_assert_eq(rw_step(w, 1, (struct raft_event){ .type = RAFT_EV_INSTALLED, .index = at, .term = term }, &fx), OK);
+	cr_expect_eq(r->last, last, "what is behind it stays");
+	rw_isolate(w, 2, false);
 	rw_isolate(w, 1, true);
 	rw_run(w, 700);
 	cr_assert_eq(r->role, RAFT_PRECANDIDATE);
