@@ -554,6 +554,14 @@ static bool idle(struct storage *st)
 	return !st->unlinking;
 }
 
+static bool topic_exists(void *ctx, const struct uuid *topic_id)
+{
+	struct storage *st = ctx;
+	struct image_topic topic;
+
+	return !st->im || image_topic_by_id(st->im, topic_id, &topic);
+}
+
 static int turn(void *ctx)
 {
 	struct storage *st = ctx;
@@ -622,6 +630,7 @@ int storage_start(struct role_env *env)
 	st->env = env;
 	env->role = st;
 	part_on_progress(env->table, alive, env);
+	part_on_checkpoint(env->table, topic_exists, st);
 	part_counts(env->table, &before);
 	st->look.fire = look;
 	st->look.user = st;

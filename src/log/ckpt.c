@@ -174,6 +174,17 @@ const struct log_ckpt_entry *log_ckpt_find(const struct log_ckpt *c, const struc
 	return NULL;
 }
 
+void log_ckpt_forget(struct log_ckpt *c, const struct uuid *topic_id, int32_t partition)
+{
+	const struct log_ckpt_entry *e = log_ckpt_find(c, topic_id, partition);
+
+	if (!e)
+		return;
+	size_t i = (size_t)(e - c->v);
+
+	memmove(&c->v[i], &c->v[i + 1], (--c->n - i) * sizeof *c->v);
+}
+
 void log_ckpt_release(struct log_ckpt *c)
 {
 	mem_free(c->v);

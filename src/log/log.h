@@ -270,6 +270,8 @@ int log_ckpt_read(struct disk *d, const char *log_dir, struct log_ckpt *ret) MUS
 int log_ckpt_write(struct disk *d, const char *log_dir, struct log_ckpt *c) MUST_CHECK;
 const struct log_ckpt_entry *log_ckpt_find(const struct log_ckpt *c, const struct uuid *topic_id,
 					   int32_t partition);
+/* Of a replica that was deleted; no entry: nothing. */
+void log_ckpt_forget(struct log_ckpt *c, const struct uuid *topic_id, int32_t partition);
 void log_ckpt_release(struct log_ckpt *c);
 
 #endif

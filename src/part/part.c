@@ -165,6 +165,21 @@ void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx)
 	t->progress_ctx = ctx;
 }
 
+struct uuid part_topic_of(struct part_record *r)
+{
+	uint64_t w[2] = { atomic_load(&r->topic_id[0]), atomic_load(&r->topic_id[1]) };
+	struct uuid id;
+
+	memcpy(&id, w, sizeof id);
+	return id;
+}
+
+void part_on_checkpoint(struct part_table *t, bool (*keeps)(void *ctx, const struct uuid *topic_id), void *ctx)
+{
+	t->keeps = keeps;
+	t->keeps_ctx = ctx;
+}
+
 void part_table_free(struct part_table *t)
 {
 	if (!t)

@@ -61,6 +61,8 @@ int part_table_check(struct part_table *t) MUST_CHECK;
 void part_table_free(struct part_table *t);
 /* fn is called every few batches that a recovery reads, so that its process can show that it lives. */
 void part_on_progress(struct part_table *t, void (*fn)(void *ctx), void *ctx);
+/* Whether a replica that has no slot (yet) still exists, so that part_checkpoint() keeps its entry; unset: it does. */
+void part_on_checkpoint(struct part_table *t, bool (*keeps)(void *ctx, const struct uuid *topic_id), void *ctx);
 /* Calls fn with processes to bell_mark() for a slot, from calls that hold a partition's lock for a moment
  * and return no mask (reserve, checkpoint, recovery, leadership): others may have parked on it meanwhile. */
 void part_on_wake(struct part_table *t, void (*fn)(void *ctx, uint32_t slot, uint64_t mask), void *ctx);
@@ -319,8 +321,9 @@ int part_reserve(struct part_table *t, uint32_t slot, const struct part_conf *co
  * Producer snapshots of the slots whose producers changed much (all of them when clean), then the
  * checkpoint file of the log directory: recovery points (= synced offsets), log starts, high
  * watermarks. A slot that waits for its recovery, or is OFFLINE, keeps the entry of the last
- * checkpoint. clean: everything was synced and nobody appends any more; the next start does not
- * scan. Blocks on the device; storage process only.
+ * checkpoint; so does a replica that has no slot yet, and then the checkpoint is not clean.
+ * clean: everything was synced and nobody appends any more; the next start does not scan. Blocks on
+ * the device; storage process only.
  */
 int part_checkpoint(struct part_table *t, bool clean) MUST_CHECK;
 /* Reads the newest valid checkpoint for part_slot_recover(); *ret_clean: written by a clean

@@ -779,6 +779,9 @@ int part_slot_reap(struct part_table *t, uint32_t slot)
 	err = part_lock(t, slot, r, &held, &wake);	/* whoever was appending is through */
 	if (err)
 		return err;
+	struct uuid topic_id = part_topic_of(r);
+	int32_t partition = atomic_load(&r->partition);
+
 	atomic_fetch_add(&r->seg_gen, 1);
 	log_files_stale(t->files, slot, atomic_load(&r->seg_gen));
 	part_producers_drop_all(t, slot, r);
@@ -786,7 +789,9 @@ int part_slot_reap(struct part_table *t, uint32_t slot)
 	part_unlock(t, r, held, &wake);
 	part_tell(t, slot, wake | part_wakes(r, true));
 	err = reap_folder(t, r, slot);
-	if (!err)
-		part_set_life(r, PART_FREE);
-	return err;
+	if (err)
+		return err;
+	log_ckpt_forget(&t->ckpt, &topic_id, partition);
+	part_set_life(r, PART_FREE);
+	return OK;
 }

@@ -110,6 +110,9 @@ int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct
 		atomic_fetch_add(&r->seg_gen, 1);
 	err = make_files(t, slot, r, pub->w[W_END]);
 	CRASH_POINT(roll_files);
+	/* And once more: a list that was made in between does not hold the new files. */
+	if (!err)
+		atomic_fetch_add(&r->seg_gen, 1);
 	if (err) {
 		if (part_cut_files(t, slot, r, pub))
 			part_fail(r);

@@ -567,27 +567,21 @@ static int snapshot(struct part_table *t, uint32_t slot, struct part_record *r, 
 	return err == E_AGAIN || err == E_NOENT || err == E_FENCED ? OK : err;
 }
 
-static struct uuid topic_of(struct part_record *r)
-{
-	uint64_t w[2] = { atomic_load(&r->topic_id[0]), atomic_load(&r->topic_id[1]) };
-	struct uuid id;
-
-	memcpy(&id, w, sizeof id);
-	return id;
-}
-
 /* Of a replica that cannot be asked now, since it waits for its recovery, the last checkpoint still tells
  * the truth: without its entry every byte would be checked, and log start and generation go back. T14 */
-static bool entry_of(struct part_table *t, uint32_t slot, struct log_ckpt_entry *ret, bool *ret_synced)
+static bool entry_of(struct part_table *t, uint32_t slot, struct log_ckpt_entry *ret, bool *ret_synced,
+		     bool *seen)
 {
 	struct part_record *r = part_record(t, slot);
 	enum part_state s = part_slot_state(t, slot);
-	struct uuid id = topic_of(r);
+	struct uuid id = part_topic_of(r);
 	int32_t partition = atomic_load(&r->partition);
 	const struct log_ckpt_entry *was = log_ckpt_find(&t->ckpt, &id, partition);
 	struct part_view v;
 
 	*ret_synced = true;
+	if (was && s != PART_FREE)
+		seen[was - t->ckpt.v] = true;
 	if (s == PART_FREE || s == PART_DELETING)
 		return false;
 	if (s != PART_ONLINE || part_view(t, slot, &id, &v)) {
@@ -605,25 +599,39 @@ static bool entry_of(struct part_table *t, uint32_t slot, struct log_ckpt_entry 
 	return true;
 }
 
+/* Replicas without a slot: after a start with a new table, until their topics are known. T14 */
+static void keep_others(struct part_table *t, struct log_ckpt *c, const bool *seen)
+{
+	for (uint32_t i = 0; i < t->ckpt.n; i++) {
+		if (seen[i] || (t->keeps && !t->keeps(t->keeps_ctx, &t->ckpt.v[i].topic_id)))
+			continue;
+		c->v[c->n++] = t->ckpt.v[i];
+		c->clean = false;	/* who is written to behind this is not known here */
+	}
+}
+
 int part_checkpoint(struct part_table *t, bool clean)
 {
 	uint32_t end = part_slots_end(t);
 	struct log_ckpt c = { .cluster_id = t->h->id.cluster_id, .node_id = t->h->id.node_id,
 		.sequence = t->ckpt_sequence + 1, .clean = clean };
+	bool *seen = mem_alloc(t->ckpt.n + 1);
 	int err = OK;
 
-	c.v = mem_alloc((end + 1) * sizeof *c.v);
+	c.v = mem_alloc((end + t->ckpt.n + 1) * sizeof *c.v);
 	for (uint32_t i = 0; i < end && !err; i++) {
 		bool synced;
 
 		/* The recovery point before the snapshot: it may only be too small. */
-		if (!entry_of(t, i, &c.v[c.n], &synced))
+		if (!entry_of(t, i, &c.v[c.n], &synced, seen))
 			continue;
 		c.n++;
 		c.clean &= synced;
 		if (part_online(part_record(t, i)))
 			err = snapshot(t, i, part_record(t, i), clean);
 	}
+	keep_others(t, &c, seen);
+	mem_free(seen);
 	if (!err)
 		err = log_ckpt_write(t->disk, t->log_dir, &c);
 	if (err) {
@@ -661,5 +669,6 @@ int part_checkpoint_load(struct part_table *t, bool *ret_clean)
 	err = log_ckpt_write(t->disk, t->log_dir, &c);
 	if (!err)
 		t->ckpt_sequence = c.sequence;
+	*ret_clean = err == OK;
 	return err;
 }

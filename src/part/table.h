@@ -57,6 +57,8 @@ struct part_table {
 	struct part_pending pending[PART_BATCHES_MAX];
 	struct disk_piece piece[2 * PART_BATCHES_MAX];
 	struct log_ckpt ckpt;		/* what part_checkpoint_load() read, or the one written last */
+	bool (*keeps)(void *ctx, const struct uuid *topic_id);	/* part_on_checkpoint() */
+	void *keeps_ctx;
 	uint64_t ckpt_sequence;
 	uint8_t *scan_buf;		/* LOG_SCAN_BUFFER bytes, made when first needed */
 	struct part_index *index;	/* index.c; of who opens slots */
@@ -68,6 +70,8 @@ uint32_t part_index_free(struct part_table *t);
 void part_index_add(struct part_table *t, uint32_t slot, const struct part_key *key);
 void part_index_freed(struct part_table *t, uint32_t slot);	/* now or soon */
 void part_index_release(struct part_table *t);
+
+struct uuid part_topic_of(struct part_record *r);
 
 static inline void part_tally(struct part_table *t, enum part_count which, uint64_t n)
 {

@@ -484,6 +484,52 @@ Test(part, a_checkpoint_keeps_who_waits_for_recovery)
 	down(&w);
 }
 
+static bool gone(void *ctx, const struct uuid *topic_id)
+{
+	(void)ctx, (void)topic_id;
+	return false;
+}
+
+/* The topics are not known yet when the first checkpoints are written: a start with a new table, a slow quorum. */
+Test(part, a_checkpoint_keeps_who_has_no_slot_yet)
+{
+	struct world w = { 0 };
+	uint64_t wake;
+	struct part_sync job;
+	bool clean;
+
+	for (int deleted = 0; deleted < 2; deleted++) {
+		w = (struct world){ 0 };
+		up(&w);
+		for (int i = 0; i < 20; i++)
+			put(&w, 5, i, 1, 100 + i, 200);
+		cr_assert_eq(part_sync_begin(w.t, w.slot, &job), OK);
+		cr_assert_eq(part_synced(w.t, w.slot, job.gen, 20, &w.conf, &wake), OK);
+		part_sync_end(w.t, &job);
+		cr_assert_eq(part_set_log_start(w.t, w.slot, 10, &wake), OK);
+		cr_assert_eq(part_checkpoint(w.t, true), OK);
+		part_table_free(w.t);
+		mem_free(w.mem);
+		w.mem = mem_alloc(part_table_bytes(&w.lim));
+		cr_assert_eq(part_table_format(w.mem, &w.lim, &id, &w.lock.port, NULL, NULL), OK);
+		attach(&w);
+		cr_assert_eq(part_checkpoint_load(w.t, &clean), OK);
+		cr_assert(clean);
+		if (deleted)
+			part_on_checkpoint(w.t, gone, NULL);
+		cr_assert_eq(part_checkpoint(w.t, true), OK);
+		cr_assert_eq(part_checkpoint(w.t, true), OK);	/* into the other file */
+		part_table_free(w.t);
+		mem_free(w.mem);
+		make_table(&w);
+		cr_assert_eq(part_checkpoint_load(w.t, &clean), OK);
+		cr_assert_eq(clean, deleted != 0);
+		cr_assert_eq(part_slot_recover(w.t, w.slot, clean), OK);
+		cr_assert_eq(view(&w).log_start, deleted ? 0 : 10);
+		down(&w);
+	}
+}
+
 Test(part, epochs_and_truncation)		/* traps 53, 63, 86 */
 {
 	struct world w = { 0 };
