@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 static void help(const struct cli *c, const char *synopsis, FILE *to)
 {
@@ -25,12 +26,34 @@ static void help(const struct cli *c, const char *synopsis, FILE *to)
 	}
 }
 
+/* An option's name; Kafka's tools call --bootstrap so, too. */
 static const struct cli_option *find(const struct cli *c, const char *name, size_t len)
 {
+	if (str_is((struct str){ name, (int32_t)len }, "bootstrap-server"))
+		len = strlen("bootstrap");
 	for (const struct cli_option *o = c->options; o->name; o++)
 		if (strlen(o->name) == len && memcmp(o->name, name, len) == 0)
 			return o;
 	return NULL;
+}
+
+static void unknown_option(const struct cli *c, const char *a, size_t len)
+{
+	const char *near = NULL;
+	int best = STR_FAR;
+
+	for (const struct cli_option *o = c->options; o->name; o++) {
+		int n = str_distance((struct str){ a + 2, (int32_t)len }, str_of(o->name));
+
+		if (n < best) {
+			best = n;
+			near = o->name;
+		}
+	}
+	fprintf(stderr, "%s: unknown option %.*s", c->program, (int)len + 2, a);
+	if (near)
+		fprintf(stderr, "; did you mean --%s?", near);
+	fputc('\n', stderr);
 }
 
 bool cli_parse(struct cli *c, const char *program, const char *synopsis,
@@ -42,6 +65,10 @@ bool cli_parse(struct cli *c, const char *program, const char *synopsis,
 	for (int i = 0; i < argc; i++) {
 		char *a = argv[i];
 
+		if (!only_args && strcmp(a, "-h") == 0) {
+			help(c, synopsis, stdout);
+			exit(CLI_OK);
+		}
 		if (only_args || strncmp(a, "--", 2) != 0) {
 			if (c->n_args == 64) {
 				cli_error("too many arguments", NULL, NULL);
@@ -59,7 +86,7 @@ bool cli_parse(struct cli *c, const char *program, const char *synopsis,
 		const struct cli_option *o = find(c, a + 2, len);
 
 		if (!o) {
-			fprintf(stderr, "%s: unknown option %.*s\n", program, (int)len + 2, a);
+			unknown_option(c, a, len);
 			help(c, synopsis, stderr);
 			return false;
 		}

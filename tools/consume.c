@@ -156,34 +156,12 @@ static int fetch(struct consumer *s, struct part *p, int32_t wait_ms)
 
 static int offset_of(struct consumer *s, struct part *p, int64_t timestamp)
 {
-	struct list_offsets_request q;
-	struct list_offsets_response r;
-	struct list_offsets_request_list_offsets_topic t;
-	struct list_offsets_request_list_offsets_partition lp;
+	int16_t code;
+	int err = kc_list_offset(s->k, p->leader, str_of(s->topic), p->id, timestamp, &code, &p->next);
 
-	wire_init(&wire_list_offsets_request, &q);
-	memset(&t, 0, sizeof t);
-	memset(&lp, 0, sizeof lp);
-	q.replica_id = -1;
-	q.topics = &t;
-	q.topics_n = 1;
-	t.name = str_of(s->topic);
-	t.partitions = &lp;
-	t.partitions_n = 1;
-	lp.partition_index = p->id;
-	lp.current_leader_epoch = -1;
-	lp.timestamp = timestamp;
-	lp.max_num_offsets = 1;
-	int err = kc_call(s->k, p->leader, KAFKA_LIST_OFFSETS, kc_version(s->k, KAFKA_LIST_OFFSETS, 5),
-			  &wire_list_offsets_request, &q, &wire_list_offsets_response, &r);
-	if (err == OK && (r.topics_n != 1 || r.topics[0].partitions_n != 1))
-		err = E_BAD;
 	if (err != OK)
 		return kc_fail(s->k, "cannot list offsets", err);
-	if (r.topics[0].partitions[0].error_code != 0)
-		return kc_refused("cannot list offsets", r.topics[0].partitions[0].error_code, STR_NULL);
-	p->next = r.topics[0].partitions[0].offset;
-	return CLI_OK;
+	return code != 0 ? kc_refused("cannot list offsets", code, STR_NULL) : CLI_OK;
 }
 
 static int find_parts(struct consumer *s)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
 #include "kclient.h"
 #include "wire/kafka_api.h"
 
@@ -78,34 +79,92 @@ static int coordinator(struct kc *k, const char *group, int32_t *ret_node)
 	return -kc_refused("cannot find the coordinator", r.error_code, r.error_message);
 }
 
-static void show_offsets(struct kc *k, int32_t node, const char *group, struct cli_table *t, json_t *to)
+struct committed {			/* of one partition; names of an answer live until the next call only */
+	char topic[250];
+	int32_t partition, leader;
+	int64_t offset, end;
+};
+
+static struct committed *committed_of(struct kc *k, int32_t node, const char *group, uint32_t *ret_n)
 {
 	struct offset_fetch_request q;
 	struct offset_fetch_response r;
+	struct committed *v = NULL;
+	uint32_t n = 0;
 
+	*ret_n = 0;
 	wire_init(&wire_offset_fetch_request, &q);
 	q.group_id = str_of(group);
 	q.topics_n = -1;
 	if (kc_call(k, node, KAFKA_OFFSET_FETCH, kc_version(k, KAFKA_OFFSET_FETCH, 7),
 		    &wire_offset_fetch_request, &q, &wire_offset_fetch_response, &r) != OK)
-		return;
+		return NULL;
 	for (int32_t i = 0; i < r.topics_n; i++)
 		for (int32_t p = 0; p < r.topics[i].partitions_n; p++) {
-			cli_table_cell(t, "%s", group);
-			cli_table_cell(t, "%.*s", (int)r.topics[i].name.len, r.topics[i].name.p);
-			cli_table_cell(t, "%d", r.topics[i].partitions[p].partition_index);
-			cli_table_cell(t, "%lld", (long long)r.topics[i].partitions[p].committed_offset);
-			json_array_append_new(to, json_pack("{ss# si sI}", "topic", r.topics[i].name.p,
-				(int)r.topics[i].name.len, "partition",
-				(int)r.topics[i].partitions[p].partition_index, "committed_offset",
-				(json_int_t)r.topics[i].partitions[p].committed_offset));
+			v = mem_resize(v, (n + 1) * sizeof *v);
+			v[n] = (struct committed){ .leader = KC_ANY,
+				.partition = r.topics[i].partitions[p].partition_index,
+				.offset = r.topics[i].partitions[p].committed_offset, .end = -1 };
+			snprintf(v[n++].topic, sizeof v->topic, "%.*s", (int)r.topics[i].name.len, r.topics[i].name.p);
 		}
+	*ret_n = n;
+	return v;
+}
+
+static void find_leaders(struct kc *k, struct committed *v, uint32_t n)
+{
+	struct metadata_response m;
+
+	if (kc_metadata(k, NULL, &m) != OK)
+		return;
+	for (uint32_t c = 0; c < n; c++)
+		for (int32_t i = 0; i < m.topics_n; i++)
+			for (int32_t p = 0; str_is(m.topics[i].name, v[c].topic) && p < m.topics[i].partitions_n; p++)
+				if (m.topics[i].partitions[p].partition_index == v[c].partition)
+					v[c].leader = m.topics[i].partitions[p].leader_id;
+}
+
+static void number_cell(struct cli_table *t, int64_t n)
+{
+	if (n < 0)
+		cli_table_cell(t, "-");
+	else
+		cli_table_cell(t, "%lld", (long long)n);
+}
+
+/* -1: not known. */
+static void show_offsets(struct kc *k, int32_t node, const char *group, struct cli_table *t, json_t *to)
+{
+	uint32_t n;
+	struct committed *v = committed_of(k, node, group, &n);
+
+	find_leaders(k, v, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct committed *c = &v[i];
+		int16_t code = 0;
+
+		if (c->leader == KC_ANY || kc_list_offset(k, c->leader, str_of(c->topic), c->partition, -1, &code,
+							  &c->end) != OK || code != 0)
+			c->end = -1;
+		int64_t lag = c->end < 0 || c->offset < 0 ? -1 : c->end > c->offset ? c->end - c->offset : 0;
+
+		cli_table_cell(t, "%s", group);
+		cli_table_cell(t, "%s", c->topic);
+		cli_table_cell(t, "%d", c->partition);
+		number_cell(t, c->offset);
+		number_cell(t, c->end);
+		number_cell(t, lag);
+		json_array_append_new(to, json_pack("{ss si sI sI sI}", "topic", c->topic,
+			"partition", (int)c->partition, "committed_offset", (json_int_t)c->offset,
+			"log_end_offset", (json_int_t)c->end, "lag", (json_int_t)lag));
+	}
+	mem_free(v);
 }
 
 static int describe(struct kc *k, const struct cli *c)
 {
-	struct cli_table *t = cli_table_new(4, (const char *const[]){ "GROUP", "TOPIC", "PARTITION",
-		"COMMITTED" });
+	struct cli_table *t = cli_table_new(6, (const char *const[]){ "GROUP", "TOPIC", "PARTITION",
+		"COMMITTED", "LOG-END", "LAG" });
 	struct cli_table *m = cli_table_new(4, (const char *const[]){ "GROUP", "STATE", "MEMBER", "HOST" });
 	json_t *all = json_array();
 
@@ -128,6 +187,8 @@ static int describe(struct kc *k, const struct cli *c)
 		struct describe_groups_response_described_group *g = &r.groups[0];
 		if (g->error_code != 0)
 			return kc_refused(c->args[a], g->error_code, STR_NULL);
+		if (str_is(g->group_state, "Dead"))	/* what older versions say of one that is not there */
+			return kc_refused(c->args[a], 69, STR_NULL);
 		json_t *members = json_array(), *offsets = json_array();
 		for (int32_t i = 0; i < g->members_n || i == 0; i++) {
 			bool none = g->members_n <= 0;

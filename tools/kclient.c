@@ -287,6 +287,38 @@ int kc_metadata(struct kc *k, const char *topic, struct metadata_response *ret)
 	return err;
 }
 
+int kc_list_offset(struct kc *k, int32_t leader, struct str topic, int32_t partition, int64_t timestamp,
+		   int16_t *ret_code, int64_t *ret)
+{
+	struct list_offsets_request q;
+	struct list_offsets_response r;
+	struct list_offsets_request_list_offsets_topic t;
+	struct list_offsets_request_list_offsets_partition lp;
+
+	wire_init(&wire_list_offsets_request, &q);
+	memset(&t, 0, sizeof t);
+	memset(&lp, 0, sizeof lp);
+	q.replica_id = -1;
+	q.topics = &t;
+	q.topics_n = 1;
+	t.name = topic;
+	t.partitions = &lp;
+	t.partitions_n = 1;
+	lp.partition_index = partition;
+	lp.current_leader_epoch = -1;
+	lp.timestamp = timestamp;
+	lp.max_num_offsets = 1;
+	int err = kc_call(k, leader, KAFKA_LIST_OFFSETS, kc_version(k, KAFKA_LIST_OFFSETS, 5),
+			  &wire_list_offsets_request, &q, &wire_list_offsets_response, &r);
+	if (err != OK)
+		return err;
+	if (r.topics_n != 1 || r.topics[0].partitions_n != 1)
+		return E_BAD;
+	*ret_code = r.topics[0].partitions[0].error_code;
+	*ret = r.topics[0].partitions[0].offset;
+	return OK;
+}
+
 int kc_fail(struct kc *k, const char *what, int err)
 {
 	char line[512];

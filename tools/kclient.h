@@ -36,6 +36,9 @@ int kc_call(struct kc *k, int32_t node, int16_t key, int version, const struct w
 
 /* Metadata of one topic (or of all: name NULL); remembers the brokers' addresses. */
 int kc_metadata(struct kc *k, const char *topic, struct metadata_response *ret) MUST_CHECK;
+/* The offset of a timestamp (-1: the end, -2: the start), asked of the partition's leader. *ret_code: Kafka's error. */
+int kc_list_offset(struct kc *k, int32_t leader, struct str topic, int32_t partition, int64_t timestamp,
+		   int16_t *ret_code, int64_t *ret) MUST_CHECK;
 /* Prints why a call failed; returns the exit code. */
 int kc_fail(struct kc *k, const char *what, int err);
 /* "36 TOPIC_ALREADY_EXISTS" with the broker's message when there is one; returns CLI_FAILED. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "cli.h"
 #include "config.h"
 
@@ -49,48 +50,37 @@ static int usage(FILE *to)
 	return to == stdout ? CLI_OK : CLI_USAGE;
 }
 
-/* Edit distance, small words only: to name what was probably meant. */
-static int distance(const char *a, const char *b)
-{
-	int row[64], la = (int)strlen(a), lb = (int)strlen(b);
-
-	if (la > 60 || lb > 60)
-		return 99;
-	for (int j = 0; j <= lb; j++)
-		row[j] = j;
-	for (int i = 1; i <= la; i++) {
-		int diag = row[0];
-
-		row[0] = i;
-		for (int j = 1; j <= lb; j++) {
-			int up = row[j], best = diag + (a[i - 1] != b[j - 1]);
-
-			best = up + 1 < best ? up + 1 : best;
-			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-			row[j] = best;
-			diag = up;
-		}
-	}
-	return row[lb];
-}
-
 int main(int argc, char **argv)
 {
-	size_t near = 0;
+	const char *near = NULL;
+	int best = STR_FAR;
 
 	if (argc < 2)
 		return usage(stderr);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
 		return usage(stdout);
+	if (strcmp(argv[1], "help") == 0) {	/* help COMMAND */
+		static char option[] = "--help";
+
+		argv[1] = argv[2];
+		argv[2] = option;
+		argc = 3;
+	}
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] = "version";
 	for (size_t i = 0; i < N; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 2, argv + 2);
-		if (distance(argv[1], commands[i].name) < distance(argv[1], commands[near].name))
-			near = i;
+		int n = str_distance(str_of(argv[1]), str_of(commands[i].name));
+
+		if (n < best) {
+			best = n;
+			near = commands[i].name;
+		}
 	}
-	fprintf(stderr, "moldau: unknown command \"%s\"; did you mean \"%s\"? See moldau --help.\n",
-		argv[1], commands[near].name);
+	fprintf(stderr, "moldau: unknown command \"%s\"", argv[1]);
+	if (near)
+		fprintf(stderr, "; did you mean \"%s\"?", near);
+	fputs(near ? " See moldau --help.\n" : ". See moldau --help.\n", stderr);
 	return CLI_USAGE;
 }

@@ -366,41 +366,14 @@ void conf_free(struct conf *c)
 
 #define NAME_MAX_BYTES 64
 
-/* Edit distance of two names, both shorter than NAME_MAX_BYTES. */
-static int distance(struct str a, struct str b)
-{
-	int row[NAME_MAX_BYTES + 1];
-
-	if (a.len >= NAME_MAX_BYTES || b.len >= NAME_MAX_BYTES)
-		return NAME_MAX_BYTES;
-	for (int j = 0; j <= b.len; j++)
-		row[j] = j;
-	for (int i = 1; i <= a.len; i++) {
-		int diagonal = row[0];
-
-		row[0] = i;
-		for (int j = 1; j <= b.len; j++) {
-			int best = diagonal + (a.p[i - 1] != b.p[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[b.len];
-}
-
 static int unknown(struct str name, char *err)
 {
 	struct text t = text_open(err, CONF_ERR_BYTES);
 	const char *nearest = NULL;
-	int best = 6;			/* further off it is not a typing error */
+	int best = STR_FAR;
 
 	for (uint32_t i = 0; i < conf_defs_n; i++) {
-		int n = distance(name, str_of(conf_defs[i].name));
+		int n = str_distance(name, str_of(conf_defs[i].name));
 
 		if (n < best) {
 			best = n;

@@ -38,3 +38,31 @@ bool uuid_parse(struct str text, struct uuid *ret)
 	*ret = u;
 	return true;
 }
+
+#define DISTANCE_MAX 96
+
+int str_distance(struct str a, struct str b)
+{
+	int row[DISTANCE_MAX + 1];
+
+	if (a.len >= DISTANCE_MAX || b.len >= DISTANCE_MAX)
+		return DISTANCE_MAX;
+	for (int j = 0; j <= b.len; j++)
+		row[j] = j;
+	for (int i = 1; i <= a.len; i++) {
+		int diagonal = row[0];
+
+		row[0] = i;
+		for (int j = 1; j <= b.len; j++) {
+			int best = diagonal + (a.p[i - 1] != b.p[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[b.len];
+}

@@ -39,6 +39,10 @@ static inline bool str_eq(struct str a, struct str b)
 	return a.len == b.len && (a.len <= 0 || memcmp(a.p, b.p, (size_t)a.len) == 0);
 }
 
+/* Edit distance (Levenshtein) of two names; large when one has 96 bytes or more. From STR_FAR on: no typing error. */
+#define STR_FAR 6
+int str_distance(struct str a, struct str b);
+
 static inline bool str_is(struct str a, const char *cstr)
 {
 	return str_eq(a, str_of(cstr));

@@ -108,20 +108,22 @@ struct daemon {
 
 static void help_row(void *ctx, const char *name, const char *help)
 {
-	fprintf(ctx, "  --%-18s %s\n", name, help);
+	fprintf(ctx, "  --%-26s %s\n", name, help);
 }
 
-static int usage(FILE *to)
+static int usage(void)
 {
+	FILE *to = stdout;
+
 	fputs("usage: moldau-quorum [-n] [-c FILE] [--NAME VALUE]...\n"
-	      "  -n         check the settings and exit\n"
-	      "  -c FILE    settings, NAME=VALUE a line; options are stronger\n", to);
+	      "  -n                           check the settings and exit\n"
+	      "  -c FILE                      settings, NAME=VALUE a line; options are stronger\n", to);
 	for (size_t i = 0; i < ROWS; i++)
-		fprintf(to, "  --%-18s %s\n", arg_rows[i].name, arg_rows[i].help);
+		fprintf(to, "  --%-26s %s\n", arg_rows[i].name, arg_rows[i].help);
 	zk_conf_help(help_row, to);
-	fputs("  --zookeeper-config FILE  a zoo.cfg to be this server's settings; may be given again\n", to);
-	fputs("  --version  print the version and exit\nSee moldau-quorum(8).\n", to);
-	return to == stdout ? 0 : 2;
+	fputs("  --zookeeper-config           FILE: a zoo.cfg to be this server's settings; may be given again\n", to);
+	fputs("  --version                    print the version and exit\nSee moldau-quorum(8).\n", to);
+	return 0;
 }
 
 /* "data.dir" in a file, as Kafka writes names, and "--data-dir" are the same setting. */
@@ -132,6 +134,34 @@ static bool same_name(const char *row, const char *name, size_t len)
 	while (i < len && row[i] && (row[i] == name[i] || (row[i] == '-' && name[i] == '.')))
 		i++;
 	return i == len && row[i] == 0;
+}
+
+struct near {
+	struct str name;
+	char what[64];
+	int distance;
+};
+
+static void near_row(void *ctx, const char *name, const char *help)
+{
+	struct near *x = ctx;
+	int n = str_distance(x->name, str_of(name));
+
+	(void)help;
+	if (n >= x->distance)
+		return;
+	x->distance = n;
+	snprintf(x->what, sizeof x->what, "; did you mean %s?", name);
+}
+
+static void unknown(const char *name, size_t len, char *why)
+{
+	struct near x = { .name = { name, (int32_t)len }, .distance = STR_FAR };
+
+	for (size_t i = 0; i < ROWS; i++)
+		near_row(&x, arg_rows[i].name, NULL);
+	zk_conf_help(near_row, &x);
+	snprintf(why, WHY, "unknown setting %.*s%s", len > 200 ? 200 : (int)len, name, x.what);
 }
 
 static bool set(const char *name, size_t len, const char *value, char *why)
@@ -151,7 +181,7 @@ static bool set(const char *name, size_t len, const char *value, char *why)
 	int taken = zk_conf_set(zk_main_conf(arg_zk), name, len, value, why);
 
 	if (taken == 0)
-		snprintf(why, WHY, "there is no setting \"%.*s\"", (int)len, name);
+		unknown(name, len, why);
 	return taken > 0;
 }
 
@@ -652,14 +682,14 @@ int main(int argc, char **argv)
 	arg_zk = zk_main_new();
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		return usage(stdout);
+		return usage();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		return puts("moldau-quorum " PACKAGE_VERSION) < 0;
 	/* Twice: files first, so that options are stronger wherever they stand. */
 	if (!options(argc, argv, true, &only_check, why) || !options(argc, argv, false, &only_check, why) ||
 	    !check(&settings, why)) {
-		fprintf(stderr, "moldau-quorum: %s\n", why);
-		return usage(stderr);
+		fprintf(stderr, "moldau-quorum: %s\nSee moldau-quorum --help.\n", why);
+		return 2;
 	}
 	if (only_check && !imports())
 		return puts("moldau-quorum: the settings are good") < 0;

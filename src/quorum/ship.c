@@ -226,8 +226,8 @@ void ship_on_image(struct node *n, uint64_t from, const uint8_t *p, uint32_t len
 		.term = be64_get(p), .index = what.index, .index_term = what.term } };
 
 	/* raft answers by itself when it does not need it, and knows the leader from it (T21). */
-	if (what.bytes > UINT32_MAX || what.index == 0 || what.term == 0 || node_step(n, &ev) != OK || n->raft.leader != from ||
-	    what.index <= n->raft.commit || n->log.image.busy)
+	if (what.bytes > UINT32_MAX || what.index == 0 || what.term == 0 || node_step(n, &ev) != OK ||
+	    n->raft.leader != from || what.index <= n->raft.commit || n->log.image.busy)
 		return;
 	n->image_from = from;
 	int err = rlog_image_begin(&n->log, &what);

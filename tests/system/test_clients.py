@@ -31,6 +31,16 @@ def test_moldau_command(cluster):
     assert sorted(got) == sorted(f"{c} {i}" for c in CODECS for i in range(100))
     d = json.loads(cluster.moldau("topics", "describe", name, "--output", "json").stdout)
     assert [p["leader"] for p in d[0]["partitions"]] == [1, 1, 1]
+    ck = pytest.importorskip("confluent_kafka")
+    group = "g-" + name
+    c = ck.Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": group})
+    c.commit(offsets=[ck.TopicPartition(name, 1, 5)], asynchronous=False)
+    c.close()
+    end = sum(1 for _ in cluster.moldau("consume", name, "--partition", "1", "--from-beginning",
+                                        "--exit-at-end").stdout.splitlines())
+    g = json.loads(cluster.moldau("groups", "describe", group, "--output", "json").stdout)[0]
+    assert g["offsets"] == [{"topic": name, "partition": 1, "committed_offset": 5, "log_end_offset": end,
+                             "lag": max(end - 5, 0)}]
     cluster.moldau("topics", "add-partitions", name, "--partitions", "5")
     wait_for("five partitions", lambda: len(json.loads(cluster.moldau(
         "topics", "describe", name, "--output", "json").stdout)[0]["partitions"]) == 5)

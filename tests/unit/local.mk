@@ -10,7 +10,7 @@ endif
 if HAVE_CRITERION
 check_PROGRAMS += tests/unit/test_part.tap
 TESTS += tests/unit/test_part.tap
-tests_unit_test_part_tap_SOURCES = %D%/test_part.c %D%/memdisk.h %D%/testbatch.h
+tests_unit_test_part_tap_SOURCES = %D%/test_part.c %D%/partworld.h %D%/memdisk.h %D%/testbatch.h
 tests_unit_test_part_tap_CFLAGS = $(AM_CFLAGS) $(CRITERION_CFLAGS) -Wno-conversion
 tests_unit_test_part_tap_LDADD = $(PART_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
 endif

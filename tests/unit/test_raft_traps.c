@@ -450,7 +450,9 @@ Test(trap, t21_an_image_that_is_old_or_not_needed_is_answered)
 	cr_assert_gt(last, at);
 	cr_expect(!raft_wants_image(r, at, term) && !raft_wants_image(r, r->commit, term));
 	cr_expect(raft_wants_image(r, at, term + 1) && raft_wants_image(r, last + 1, term));
-	cr_assert_eq(rw_step(w, 1, (struct raft_event){ .type = RAFT_EV_INSTALLED, .index = at, .term = term }, &fx), OK);
+	struct raft_event installed = { .type = RAFT_EV_INSTALLED, .index = at, .term = term };
+
+	cr_assert_eq(rw_step(w, 1, installed, &fx), OK);
 	cr_expect_eq(r->last, last, "what is behind it stays");
 	rw_isolate(w, 2, false);
 	rw_isolate(w, 1, true);
