@@ -1,6 +1,7 @@
 /* groups.c - the groups process: peers, partitions, appends, held answers; see groups.h. */
 #include "broker/groups.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -682,6 +683,20 @@ void groups_wake(struct role_env *env)
 		each(p, true, 0);
 }
 
+static void tell_crowded(struct gproc *p, uint64_t now)
+{
+	char line[120];
+
+	if (p->port.crowded == p->crowded || (p->crowded_us > 0 && now < p->crowded_us + 60000000))
+		return;
+	snprintf(line, sizeof line, "refused=%llu members_bytes=%lld",
+		 (unsigned long long)(p->port.crowded - p->crowded), (long long)p->port.members_bytes);
+	p->env->log(p->env, 2, "members of groups take all of groups.memory.bytes: joins are told to come again", line,
+		    "Raise groups.memory.bytes, or look for clients that join with large metadata.");
+	p->crowded = p->port.crowded;
+	p->crowded_us = now;
+}
+
 static void on_timer(struct loop_timer *t)
 {
 	struct gproc *p = t->user;
@@ -695,6 +710,7 @@ static void on_timer(struct loop_timer *t)
 		for (int32_t i = 0; i < p->partitions; i++)
 			p->v[i].recheck_topics = p->v[i].state == G_READY;
 	}
+	tell_crowded(p, now);
 	each(p, true, 0);
 	part_files_trim(p->env->table);
 	for (int32_t i = 0; i < p->partitions; i++) {
@@ -746,6 +762,7 @@ int groups_start(struct role_env *env)
 		.initial_delay_ms = (int32_t)conf_int(c, "group.initial.rebalance.delay.ms"),
 		.new_member_ms = 300000,
 		.max_size = (int32_t)conf_int(c, "group.max.size"),
+		.members_bytes_max = conf_int(c, "groups.memory.bytes"),
 		.metadata_max = (int32_t)conf_int(c, "offset.metadata.max.bytes"),
 		.retention_ms = conf_int(c, "offsets.retention.minutes") * 60000,
 		.check_ms = conf_int(c, "offsets.retention.check.interval.ms"),

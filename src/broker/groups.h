@@ -109,6 +109,7 @@ struct gproc {
 	uint64_t agent_id;
 	uint64_t topics_us;		/* next look for deleted topics; 0: none is due */
 	int topics_looks;
+	uint64_t crowded, crowded_us;	/* joins refused for memory when it was last logged, and when that was */
 };
 
 /* ---- groups.c ------------------------------------------------------------------------------ */

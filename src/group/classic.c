@@ -544,6 +544,18 @@ static bool room(const struct group *g, struct str member)
 	return true;
 }
 
+/* What is held of members is bounded over all groups: who would take more comes again, as when a coordinator moves. */
+static bool crowded(struct shard *s, struct group *g, const struct join_op *op)
+{
+	const struct gmember *m = g && op->member.len > 0 ? member_find(g, op->member) : NULL;
+	int64_t more = protos_bytes(op->protos, op->protos_n) - (m ? protos_bytes(m->protos, m->protos_n) : 0);
+
+	if ((m && more <= 0) || s->port->members_bytes + more <= s->conf->members_bytes_max)
+		return false;
+	s->port->crowded++;
+	return true;
+}
+
 void shard_join(struct shard *s, struct group_call *c, const struct join_op *op)
 {
 	must(!s->w.on);
@@ -566,6 +578,10 @@ void shard_join(struct shard *s, struct group_call *c, const struct join_op *op)
 	if (g ? !group_supports(g, op->protocol_type, op->protos, op->protos_n)
 	      : op->protocol_type.len <= 0 || op->protos_n <= 0) {
 		refuse_join(s, c, GE_INCONSISTENT_PROTOCOL, op->member);
+		return;
+	}
+	if (crowded(s, g, op)) {
+		refuse_join(s, c, GE_NOT_AVAILABLE, op->member);
 		return;
 	}
 	if (!g)

@@ -120,6 +120,15 @@ void protos_free(struct group_proto *v, int32_t n)
 	mem_free(v);
 }
 
+int64_t protos_bytes(const struct group_proto *v, int32_t n)
+{
+	int64_t bytes = 0;
+
+	for (int32_t i = 0; i < n; i++)
+		bytes += v[i].name.len + (v[i].metadata.len > 0 ? v[i].metadata.len : 0);
+	return bytes;
+}
+
 static int32_t vote_at(const struct group *g, struct str name)
 {
 	for (int32_t i = 0; i < g->votes_n; i++)
@@ -138,6 +147,7 @@ static bool named_before(const struct group_proto *v, int32_t i)
 
 static void count_protos(struct group *g, const struct group_proto *v, int32_t n, int32_t by)
 {
+	g->s->port->members_bytes += by * protos_bytes(v, n);
 	for (int32_t i = 0; i < n; i++) {
 		if (named_before(v, i))
 			continue;
@@ -281,6 +291,8 @@ struct gmember *member_by_instance(const struct group *g, struct str instance)
 	return n ? SMAP_OF(n, struct gmember, by_instance) : NULL;
 }
 
+#define MEMBER_BYTES 1024		/* of one member without what it sends: its own, its group's, of tables */
+
 struct gmember *member_add(struct group *g, struct str id, struct str instance, struct str client_id,
 			   struct str client_host)
 {
@@ -293,6 +305,7 @@ struct gmember *member_add(struct group *g, struct str id, struct str instance, 
 	m->client_host = text_keep(client_host.len < 0 ? STR("") : client_host);
 	m->protos = protos_copy(NULL, 0);
 	m->assignment = (struct bytes){ (const uint8_t *)mem_strdup("", 0), 0 };
+	g->s->port->members_bytes += MEMBER_BYTES;
 	m->prev = g->last;
 	*(g->last ? &g->last->next : &g->first) = m;
 	g->last = m;
@@ -309,6 +322,8 @@ void member_remove(struct group *g, struct gmember *m)
 	if (m->owes_sync)
 		g->owing--;
 	count_protos(g, m->protos, m->protos_n, -1);
+	g->s->port->members_bytes -= MEMBER_BYTES + m->assignment.len;
+	must(g->s->port->members_bytes >= 0);
 	smap_del(&g->members, &m->by_id);
 	if (m->instance.len >= 0)
 		smap_del(&g->statics, &m->by_instance);

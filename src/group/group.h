@@ -173,6 +173,7 @@ struct group_proto *member_swap_protos(struct group *g, struct gmember *m, struc
 				       int32_t n, int32_t *ret_n);
 struct group_proto *protos_copy(const struct group_proto *v, int32_t n);
 void protos_free(struct group_proto *v, int32_t n);
+int64_t protos_bytes(const struct group_proto *v, int32_t n);
 struct bytes member_metadata(const struct gmember *m, struct str protocol);
 struct gpending *pending_find(const struct group *g, struct str id);
 void pending_remove(struct group *g, struct gpending *p);

@@ -140,6 +140,7 @@ static struct gmember *replay_member(struct group *g, const struct record_member
 		member_set_protos(g, m, &(struct group_proto){ protocol, r->subscription }, 1);
 	m->session_ms = r->session_ms;
 	m->rebalance_ms = r->rebalance_ms;
+	g->s->port->members_bytes += r->assignment.len - m->assignment.len;
 	mem_free((void *)(uintptr_t)m->assignment.p);
 	m->assignment = (struct bytes){
 		(const uint8_t *)mem_strdup((const char *)r->assignment.p, (size_t)r->assignment.len),

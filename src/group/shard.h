@@ -63,6 +63,7 @@ struct shard_conf {			/* Kafka's setting of each */
 	int32_t initial_delay_ms;	/* group.initial.rebalance.delay.ms */
 	int32_t new_member_ms;		/* fixed: a new member's first join, 5 minutes (trap 69) */
 	int32_t max_size;		/* group.max.size */
+	int64_t members_bytes_max;	/* groups.memory.bytes, ours: of all shards of the port together */
 	int32_t metadata_max;		/* offset.metadata.max.bytes, in UTF-16 units as Kafka counts */
 	int64_t retention_ms;		/* offsets.retention.minutes */
 	int64_t check_ms;		/* offsets.retention.check.interval.ms */
@@ -80,6 +81,8 @@ struct group_port {
 	void (*reply)(struct group_port *p, struct group_call *c, const void *response);
 	/* The API's own answer for an error that concerns the whole call. */
 	void (*fail)(struct group_port *p, struct group_call *c, int16_t error);
+	int64_t members_bytes;		/* kept by the shards: what their members' protocols and assignments take */
+	uint64_t crowded;		/* joins that were refused since they would take more than members_bytes_max */
 };
 
 struct shard;

@@ -111,7 +111,7 @@ int part_roll(struct part_table *t, uint32_t slot, struct part_record *r, struct
 	err = make_files(t, slot, r, pub->w[W_END]);
 	CRASH_POINT(roll_files);
 	/* And once more: a list that was made in between does not hold the new files. */
-	if (!err)
+	if (!err && !mutant(ROLL_KEEPS_GENERATION))
 		atomic_fetch_add(&r->seg_gen, 1);
 	if (err) {
 		if (part_cut_files(t, slot, r, pub))

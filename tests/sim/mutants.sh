@@ -7,17 +7,17 @@ run=${1:-tests/sim/run}
 	COMMIT_SKIPS            1      300     T1
 	COMMIT_BEFORE_STATE     1      300     T14 T7
 	ONE_STATE_SLOT          1      300     T5
-	COMMIT_BEFORE_WRITE     4      300     T2
+	COMMIT_BEFORE_WRITE     3      300     T2
 	REPAIR_NO_CUT           4      300     T2
 	REPAIR_NOT_CONSISTENT   3      300     W5
 	APPEND_ALLOCATES        1      300     T4
 	LOAD_UNCHECKED          1      300     T5
-	START_GOES_BACK         264    1500    T6
+	START_GOES_BACK         586    1500    T6
 	WATERMARK_BEFORE_COMMIT 1      300     T7
 	ONLINE_EARLY            3      300     T7
 	ROLL_KEEPS_GENERATION   1      300     T8
 	HINTS_NOT_CLEARED       1      300     T9
-	LINK_WITHOUT_INTENT     3      300     T10
+	LINK_WITHOUT_INTENT     8      300     T10
 	REPAIR_KEEPS_VERSIONS   4      300     W2
 	EARLY_HIGH_WATERMARK    2      300     T11
 	REPAIR_NO_ADVANCE       14     300     T11
@@ -28,18 +28,18 @@ run=${1:-tests/sim/run}
 	ROLL_KEEPS_RESERVE      1      300     T15
 	RESERVE_OUTLIVES_ROLL   13     300     T15
 	ONE_VERSION             4      300     W2
-	HOLES_ALLOWED           5434   12000   L1
-	READER_NO_RECHECK       1071   4000    W4 W5 W9 L1
+	HOLES_ALLOWED           1830   12000   L1
+	READER_NO_RECHECK       432    4000    W4 W5 W9 L1
 	DEDUP_FORGOTTEN         2      300     W2
 	CLEAN_FOR_EVER          1288   5000    W1 W3
 	WAKE_FORGOTTEN          2      300     W7
 	BUSY_FORGOTTEN          3      300     W7
 	RECOVERY_SKIPS_CRC      4      300     L1
 	FOLDER_NOT_SYNCED       1      300     W1 W3
-	FILES_BEFORE_STATE      214    5000    W1 W3
+	FILES_BEFORE_STATE      539    5000    W1 W3
 	SNAPSHOT_EARLY          1      300     L4
 	ABORTED_NOT_SYNCED      2      300     W9
-	ABORTED_NOT_CUT         34     6000    W9
-	INDEX_NOT_CUT           16     300     L6
+	ABORTED_NOT_CUT         18     6000    W9
+	INDEX_NOT_CUT           11     300     L6
 	INDEX_UNCOMMITTED       321    2000    L6
 END

@@ -65,7 +65,7 @@ void sim_init(struct sim *t, uint64_t seed)
 	*t = (struct sim){
 		.port = { .reply = on_reply, .fail = on_fail },
 		.conf = { .min_session_ms = 6000, .max_session_ms = 1800000, .initial_delay_ms = 3000,
-			  .new_member_ms = 300000, .max_size = 5, .metadata_max = 4096,
+			  .new_member_ms = 300000, .max_size = 5, .members_bytes_max = 1 << 20, .metadata_max = 4096,
 			  .retention_ms = INT64_C(7) * 24 * 3600 * 1000, .check_ms = 600000 },
 		.seed = seed * 1000, .mono = 1000, .wall = INT64_C(1700000000000),
 	};
@@ -80,6 +80,7 @@ void sim_ready(struct sim *t)
 void sim_free(struct sim *t)
 {
 	shard_free(t->s, GE_NOT_COORDINATOR);
+	must(t->port.members_bytes == 0);
 	for (struct sim_call *c = t->calls, *next; c; c = next) {
 		next = c->next;
 		arena_release(&c->arena);

@@ -316,6 +316,35 @@ Test(group, static_70)
 	sim_free(&t);
 }
 
+Test(group, members_take_no_more_than_the_budget_of_all_groups)
+{
+	static const char *const group[] = { "g0", "g1", "g2", "g3" };
+	struct sim t;
+	struct sim_call *c[4];
+
+	sim_init(&t, 1);
+	t.conf.members_bytes_max = 3000;
+	sim_ready(&t);
+	for (int i = 0; i < 4; i++) {
+		c[i] = sim_join(&t, 3, group[i], "", NULL, "consumer", 10000, "range");
+		cr_expect_eq(c[i]->done, i == 3);
+	}
+	cr_expect_eq(c[3]->error, GE_NOT_AVAILABLE, "comes again");
+	cr_expect_eq(t.port.crowded, 1);
+	sim_pass(&t, 4000);
+	cr_assert(c[0]->done == 1 && c[0]->error == 0);
+	/* Who is in goes on; with who leaves, room comes back. */
+	c[1] = sim_join(&t, 3, "g1", c[1]->member, NULL, "consumer", 10000, "range");
+	sim_pass(&t, 4000);
+	cr_expect(c[1]->done == 1 && c[1]->error == 0);
+	cr_expect_eq(sim_leave(&t, "g0", c[0]->member, NULL), GE_NONE);
+	c[3] = sim_join(&t, 3, "g3", "", NULL, "consumer", 10000, "range");
+	sim_pass(&t, 4000);
+	cr_expect(c[3]->done == 1 && c[3]->error == 0);
+	sim_restart(&t);
+	sim_free(&t);				/* and all of it is given back */
+}
+
 Test(group, commit_72_73)
 {
 	static const struct {
