@@ -263,6 +263,7 @@ void rlog_flush(struct rlog *l)
 void rlog_retry(struct rlog *l)
 {
 	l->full = false;
+	rlog_vote_retry(l);
 	rlog_flush(l);
 }
 

@@ -148,6 +148,7 @@ struct rlog {
 	uint64_t bytes_since_snapshot;
 	struct {
 		bool on, again;		/* again: it changed while it was being written */
+		bool waits;		/* on, and the disk was full: rlog_retry() writes it */
 		int file;
 		char tmp[RLOG_PATH_MAX], path[RLOG_PATH_MAX];
 		struct disk_op op;
@@ -188,6 +189,7 @@ void rlog_truncate(struct rlog *l, uint64_t from, uint64_t term);
 void rlog_flush(struct rlog *l);
 /* The disk was full: try again. */
 void rlog_retry(struct rlog *l);
+void rlog_vote_retry(struct rlog *l);
 /* Term and vote; on_voted() when they are durable. */
 void rlog_vote(struct rlog *l, uint64_t term, uint64_t voted_for, bool recovering);
 /* Reads entries from f->index on (it is in the log, and written), about `bytes`, at least one. f->buf is

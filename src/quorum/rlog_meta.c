@@ -219,6 +219,16 @@ static void on_vote_dir(struct disk_op *op, int err)
 	l->ev->on_voted(l->user);
 }
 
+/* A full disk is waited out, as for the log: until then nobody hears of this vote. */
+static void vote_failed(struct rlog *l, int err)
+{
+	if (err != E_NOSPC) {
+		rlog_fatal(l, "writing the vote", err);
+		return;
+	}
+	l->vote.on = l->vote.waits = l->full = true;
+}
+
 static void on_vote_sync(struct disk_op *op, int err)
 {
 	struct rlog *l = (struct rlog *)(void *)((char *)op - offsetof(struct rlog, vote.op));
@@ -227,7 +237,7 @@ static void on_vote_sync(struct disk_op *op, int err)
 	if (!err)
 		err = l->disk->calls->rename(l->disk, l->vote.tmp, l->vote.path);
 	if (err) {
-		rlog_fatal(l, "writing the vote", err);
+		vote_failed(l, err);
 		return;
 	}
 	l->vote.op = (struct disk_op){ .what = DISK_SYNC_DIR, .path = l->dir, .done = on_vote_dir };
@@ -239,7 +249,7 @@ static void vote_start(struct rlog *l)
 	int err = vote_write(l);
 
 	if (err) {
-		rlog_fatal(l, "writing the vote", err);
+		vote_failed(l, err);
 		return;
 	}
 	l->vote.on = true;
@@ -247,6 +257,14 @@ static void vote_start(struct rlog *l)
 	l->vote.op = (struct disk_op){ .what = mutant(VOTE_UNSYNCED) ? DISK_WARM : DISK_SYNC, .file = l->vote.file,
 		.done = on_vote_sync };
 	l->disk->calls->submit(l->disk, &l->vote.op);
+}
+
+void rlog_vote_retry(struct rlog *l)
+{
+	if (!l->vote.waits || l->dead)
+		return;
+	l->vote.waits = false;
+	vote_start(l);
 }
 
 void rlog_vote(struct rlog *l, uint64_t term, uint64_t voted_for, bool recovering)

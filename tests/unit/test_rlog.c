@@ -420,6 +420,36 @@ Test(rlog, a_full_disk_is_written_when_there_is_room)
 	end(&w);
 }
 
+/* K2: nor does a vote end the process; nobody hears of it before it is written, and then of the newest. */
+Test(rlog, a_vote_waits_for_room)
+{
+	struct world w;
+
+	start(&w, 1);
+	uint64_t votes = w.votes, term = w.term;
+
+	sim_fs_faults(w.fs)->nospc = 1000000;
+	rlog_vote(&w.log, term + 1, 7, false);
+	run_for(&w, 100000);
+	cr_expect(w.log.full && !w.dead && w.votes == votes);
+	add(&w, 100);
+	rlog_flush(&w.log);
+	rlog_vote(&w.log, term + 2, 8, false);
+	rlog_retry(&w.log);
+	run_for(&w, 100000);
+	cr_expect(w.log.full && !w.dead && w.votes == votes && w.durable == 0);
+	sim_fs_faults(w.fs)->nospc = 0;
+	rlog_retry(&w.log);
+	run_for(&w, 100000);
+	cr_expect(!w.dead && w.votes > votes);
+	rlog_flush(&w.log);
+	run_for(&w, 100000);
+	cr_expect_eq(w.durable, 1);
+	reopen(&w, true);
+	cr_expect_eq(w.term, term + 3, "a start after term + 2");
+	end(&w);
+}
+
 /* K6: a node that is killed, or loses its power, while its vote is being written has no snapshot of that term. */
 Test(rlog, no_snapshot_of_a_term_counts_before_the_term)
 {
