@@ -7,6 +7,7 @@
 #include "broker/agent.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@
 #define IMAGE_MAX (UINT64_C(1) << 30)
 #define ADDRESSES_MAX 16
 #define LOG_INFO 1
+#define LOG_WARN 2
 #define LOG_ERROR 3
 
 static const struct q_events events;
@@ -412,13 +414,33 @@ static struct str self_path(struct agent *a, const char *before, const char *aft
 	return (struct str){ t.p, (int32_t)t.len };
 }
 
-static void on_registered(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n)
-{
-	struct agent *a = ctx;
+static void on_registered(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n);
 
-	(void)zxid, (void)v, (void)n;
-	a->registering = false;
-	a->registered = err == OK;
+/* Another session holds our node: of a broker that ended just now, or of one that lives and has the same node.id. As
+ * Kafka does (DUPLICATE_BROKER_REGISTRATION), it is left alone, and this broker ends when it does not go away. */
+static bool has_rival(struct agent *a, const struct meta_broker *old)
+{
+	uint64_t patience_us = (uint64_t)conf_int(a->env->conf, "broker.session.timeout.ms") * 2000;
+	uint64_t now = agent_now_us(a);
+	const char *hint = "Give each broker a node.id of its own, or stop the other one.";
+	char line[300] = "";
+
+	if (!old || !old->registered) {
+		a->rival = 0;
+		return false;
+	}
+	if (old->ep_n > 0)
+		snprintf(line, sizeof line, "node.id=%d registered=%s:%u", (int)a->env->node_id, old->ep[0].host,
+			 old->ep[0].port);
+	if (a->rival != old->owner) {
+		a->rival = old->owner;
+		a->rival_us = now;
+		agent_log(a, LOG_WARN, "a broker with this node.id is registered; waiting for its session to end",
+			  line, NULL);
+	} else if (now - a->rival_us > patience_us) {
+		fail(a, SUPER_UNFIT, "another broker has this node.id and is alive", line, hint);
+	}
+	return true;
 }
 
 static void register_broker(struct agent *a)
@@ -427,14 +449,15 @@ static void register_broker(struct agent *a)
 	const char *rack = conf_str(a->env->conf, "broker.rack"), *host = conf_str(a->env->conf, "host.name");
 	uint8_t pw[16];
 	char path[64];
-	struct q_op op[2];
-	uint32_t n = 0;
+	struct q_op op;
 	struct buf b;
 
 	if (old && old->registered && old->owner != 0 && old->owner == q_session(a->q, pw)) {
 		a->registered = true;
 		return;
 	}
+	if (has_rival(a, old))
+		return;
 	buf_init(&b, 65536);
 	mp_put_array(&b, 4);
 	mp_put_int(&b, META_FORMAT);
@@ -451,12 +474,10 @@ static void register_broker(struct agent *a)
 	}
 	struct str self = self_path(a, "/brokers/ids/", "", -1, path, sizeof path);
 
-	if (old && old->registered)
-		op[n++] = (struct q_op){ .kind = Q_DELETE, .path = self, .value = BYTES_NULL, .version = -1 };
-	op[n++] = (struct q_op){ .kind = Q_CREATE, .flags = Q_EPHEMERAL, .path = self,
-				 .value = { b.p, (int32_t)b.len }, .version = -1 };
+	op = (struct q_op){ .kind = Q_CREATE, .flags = Q_EPHEMERAL, .path = self, .value = { b.p, (int32_t)b.len },
+			    .version = -1 };
 	a->registering = true;
-	q_multi(a->q, op, n, on_registered, a);
+	q_multi(a->q, &op, 1, on_registered, a);
 	buf_release(&b);
 }
 
@@ -511,21 +532,39 @@ static void register_worker(struct agent *a, int i, bool alive)
 	q_multi(a->q, op, n, on_worker, w);
 }
 
+static void register_workers(struct agent *a)
+{
+	uint64_t silent = (uint64_t)conf_int(a->env->conf, "process.hang.timeout.ms") * 3 / 4;
+	uint64_t now = agent_now_us(a) / 1000;
+
+	for (int i = 0; i < a->env->workers && i < PROC_WORKERS_MAX; i++) {
+		uint64_t beat = bell_last_beat(a->env->bells, (unsigned)i);
+
+		register_worker(a, i, beat > 0 && now < beat + silent);
+	}
+}
+
+static void on_registered(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n)
+{
+	struct agent *a = ctx;
+
+	(void)zxid, (void)v, (void)n;
+	a->registering = false;
+	a->registered = err == OK;
+	if (a->registered)
+		register_workers(a);
+}
+
 static void on_tick(struct loop_timer *t)
 {
 	struct agent *a = t->user;
-	uint64_t now = agent_now_us(a) / 1000;
-	uint64_t silent = (uint64_t)conf_int(a->env->conf, "process.hang.timeout.ms") * 3 / 4;
 
-	bell_beat(a->env->bells, now);
+	bell_beat(a->env->bells, agent_now_us(a) / 1000);
 	if (a->q && q_state(a->q) == Q_READY && a->synced && !a->failed) {
-		if (!a->registered && !a->registering)
+		if (a->registered)
+			register_workers(a);
+		else if (!a->registering)
 			register_broker(a);
-		for (int i = 0; i < a->env->workers && i < PROC_WORKERS_MAX; i++) {
-			uint64_t beat = bell_last_beat(a->env->bells, (unsigned)i);
-
-			register_worker(a, i, beat > 0 && now < beat + silent);
-		}
 	}
 	agent_jobs(a);
 	timer(a, t, TICK_US);

@@ -30,6 +30,8 @@ struct agent {
 	bool gone;			/* something may have been deleted: look for slots to free */
 	bool ready_told, published, registering, registered;
 	bool failed;			/* stopping: a newer release wrote the tree, or foreign storage */
+	int64_t rival;			/* session of another broker with our node.id; 0: none */
+	uint64_t rival_us;		/* since when */
 	uint64_t workers_mine;		/* worker nodes of our session */
 	uint32_t worker_gen[PROC_WORKERS_MAX];	/* which process of the worker the node stands for */
 	uint64_t reopened_us;

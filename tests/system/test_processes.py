@@ -277,6 +277,16 @@ def test_busy_ports_and_folders_are_refused(pair):
     assert metadata(pair.port), "the running one was disturbed"
 
 
+def test_a_second_broker_with_the_same_id_is_refused(pair):
+    """Kafka's DUPLICATE_BROKER_REGISTRATION: it may not take over what a broker that lives is the leader of."""
+    pair.start()
+    with tempfile.TemporaryDirectory() as other:
+        refused(pair, f"listeners=PLAINTEXT://127.0.0.1:{free_port()}", f"metrics.listeners=127.0.0.1:{free_port()}",
+                f"run.dir={other}/run", f"log.dirs={other}/log", "broker.session.timeout.ms=1000", status=3,
+                words=["another broker has this node.id and is alive", f"registered=127.0.0.1:{pair.port}"])
+    assert metadata(pair.port), "the running one was disturbed"
+
+
 def test_wrong_settings_and_missing_rights_are_refused(pair):
     refused(pair, "log.retention.hour=3", status=2, words=["unknown setting log.retention.hour", "did you mean log.retention.hours?"])
     refused(pair, "workers=many", status=2, words=["workers"])
