@@ -40,7 +40,7 @@ static const struct cli_option *find(const struct cli *c, const char *name, size
 static void unknown_option(const struct cli *c, const char *a, size_t len)
 {
 	const char *near = NULL;
-	int best = STR_FAR;
+	int best = str_far((struct str){ a + 2, (int32_t)len });
 
 	for (const struct cli_option *o = c->options; o->name; o++) {
 		int n = str_distance((struct str){ a + 2, (int32_t)len }, str_of(o->name));

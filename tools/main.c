@@ -53,10 +53,10 @@ static int usage(FILE *to)
 int main(int argc, char **argv)
 {
 	const char *near = NULL;
-	int best = STR_FAR;
-
 	if (argc < 2)
 		return usage(stderr);
+	int best = str_far(str_of(argv[1]));
+
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
 		return usage(stdout);
 	if (strcmp(argv[1], "help") == 0) {	/* help COMMAND */

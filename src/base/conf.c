@@ -370,7 +370,7 @@ static int unknown(struct str name, char *err)
 {
 	struct text t = text_open(err, CONF_ERR_BYTES);
 	const char *nearest = NULL;
-	int best = STR_FAR;
+	int best = str_far(name);
 
 	for (uint32_t i = 0; i < conf_defs_n; i++) {
 		int n = str_distance(name, str_of(conf_defs[i].name));

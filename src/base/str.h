@@ -39,9 +39,13 @@ static inline bool str_eq(struct str a, struct str b)
 	return a.len == b.len && (a.len <= 0 || memcmp(a.p, b.p, (size_t)a.len) == 0);
 }
 
-/* Edit distance (Levenshtein) of two names; large when one has 96 bytes or more. From STR_FAR on: no typing error. */
-#define STR_FAR 6
+/* Edit distance (Levenshtein) of two names; large when one has 96 bytes or more. */
 int str_distance(struct str a, struct str b);
+/* From this distance on what was written is no slip of that name. */
+static inline int str_far(struct str name)
+{
+	return name.len < 10 ? name.len / 2 + 1 : 6;
+}
 
 static inline bool str_is(struct str a, const char *cstr)
 {

@@ -156,7 +156,7 @@ static void near_row(void *ctx, const char *name, const char *help)
 
 static void unknown(const char *name, size_t len, char *why)
 {
-	struct near x = { .name = { name, (int32_t)len }, .distance = STR_FAR };
+	struct near x = { .name = { name, (int32_t)len }, .distance = str_far((struct str){ name, (int32_t)len }) };
 
 	for (size_t i = 0; i < ROWS; i++)
 		near_row(&x, arg_rows[i].name, NULL);

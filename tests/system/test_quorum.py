@@ -226,4 +226,4 @@ def test_settings_are_checked():
         f.write("what=1\n")
         f.flush()
         r = subprocess.run([QUORUM, "-n", "-c", f.name], capture_output=True, text=True)
-        assert r.returncode == 2 and ":4: there is no setting" in r.stderr
+        assert r.returncode == 2 and ":4: unknown setting what" in r.stderr
