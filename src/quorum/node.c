@@ -158,6 +158,7 @@ static void tell_role(struct node *n)
 		propose_again(n);
 	} else {
 		read_lost_lead(n);
+		propose_drop_ends(n);
 		propose_again(n);
 	}
 	sessions_lead(&n->sessions, serves, (node_now_ms(n) - n->led_ms) * 1000);
@@ -385,7 +386,7 @@ static void end_session(void *user, struct coord_session *x)
 
 	buf_init(&b, 1024);
 	coord_encode_close(&b, 0, x->id);
-	if (node_propose(n, b.p, (uint32_t)b.len, true, NULL) == OK)
+	if (propose_end(n, x->id, b.p, (uint32_t)b.len) == OK)
 		sessions_closing(&n->sessions, x->id, true);
 	buf_release(&b);
 }

@@ -40,6 +40,7 @@ struct prop {				/* a proposal of this node, until it is applied */
 	uint64_t seq;
 	struct node_req *req;
 	bool frees, sent, resent;	/* sent: somebody may have logged it; resent: two may have had it */
+	int64_t ends;			/* the session whose time is over by this leader's clock (E1), 0: none */
 	uint32_t len;
 	uint8_t p[];			/* ENTRY_HEAD, then the entry */
 };
@@ -187,6 +188,10 @@ void node_load_image(struct node *n, const uint8_t *p, uint32_t len, uint64_t in
 /* propose.c */
 void propose_turn(struct node *n);		/* what is queued goes to the leader's log, here or there */
 /* the leader or the way to it changed: all that waits is sent again */
+/* E1: as node_propose(), the end of a session whose time is over. */
+int propose_end(struct node *n, int64_t session, const uint8_t *entry, uint32_t len);
+/* This node does not lead any more: what it proposed by propose_end() is forgotten. */
+void propose_drop_ends(struct node *n);
 void propose_again(struct node *n);
 void propose_tick(struct node *n, uint64_t now_ms);
 /* Is this entry to be applied? False: it is a repetition. */

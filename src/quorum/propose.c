@@ -32,19 +32,20 @@ static void prop_done(struct node *n, struct prop *q, int err, int64_t zxid, con
 	mem_free(q);
 }
 
-static struct prop *prop_shift(struct node *n)
+/* *at leaves the queue, and is returned. */
+static struct prop *prop_take(struct node *n, struct prop **at)
 {
-	struct prop *q = n->props;
+	struct prop *q = *at;
 
-	n->props = q->next;
-	if (!n->props)
-		n->props_tail = &n->props;
+	*at = q->next;
+	if (!*at)
+		n->props_tail = at;
 	if (n->unsent == q)
 		n->unsent = q->next;
 	return q;
 }
 
-int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees, struct node_req *q)
+static int queue(struct node *n, const uint8_t *entry, uint32_t len, bool frees, struct node_req *q, int64_t ends)
 {
 	bool leads = n->raft.role == RAFT_LEADER;
 
@@ -58,6 +59,7 @@ int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees,
 
 	p->seq = ++n->seq;
 	p->req = q;
+	p->ends = ends;
 	p->frees = frees;
 	p->len = ENTRY_HEAD + len;
 	be64_put(p->p, n->raft.id);
@@ -72,6 +74,29 @@ int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees,
 	n->props_bytes += p->len;
 	n->proposals++;
 	return OK;
+}
+
+int node_propose(struct node *n, const uint8_t *entry, uint32_t len, bool frees, struct node_req *q)
+{
+	return queue(n, entry, len, frees, q, 0);
+}
+
+int propose_end(struct node *n, int64_t session, const uint8_t *entry, uint32_t len)
+{
+	return queue(n, entry, len, true, NULL, session);
+}
+
+void propose_drop_ends(struct node *n)
+{
+	for (struct prop **at = &n->props, *q; (q = *at);) {
+		if (q->ends == 0 || mutant(OLD_END_RESENT)) {
+			at = &q->next;
+			continue;
+		}
+		sessions_closing(&n->sessions, q->ends, false);
+		prop_take(n, at);
+		prop_done(n, q, E_AGAIN, 0, NULL);
+	}
 }
 
 void propose_again(struct node *n)
@@ -248,11 +273,7 @@ void propose_on_refuse(struct node *n, uint64_t from, const uint8_t *p, uint32_t
 			n->again = true;
 			return;
 		}
-		*at = q->next;
-		if (!*at)
-			n->props_tail = at;
-		if (n->unsent == q)
-			n->unsent = q->next;
+		prop_take(n, at);
 		/* WHY unsure: the copy that was refused is one of two. */
 		prop_done(n, q, q->resent ? E_UNSURE : err == E_NOSPC ? E_NOSPC : E_BAD, 0, NULL);
 		return;
@@ -299,9 +320,9 @@ void propose_applied(struct node *n, const struct pend *e, const struct coord_re
 		return;
 	/* Older ones that still wait were refused on the way, and can no longer be applied. */
 	while (n->props && n->props->seq < seq)
-		prop_done(n, prop_shift(n), E_AGAIN, 0, NULL);
+		prop_done(n, prop_take(n, &n->props), E_AGAIN, 0, NULL);
 	if (n->props && n->props->seq == seq)
-		prop_done(n, prop_shift(n), r ? OK : E_AGAIN, e->zxid, r);
+		prop_done(n, prop_take(n, &n->props), r ? OK : E_AGAIN, e->zxid, r);
 }
 
 /* The image holds the effects of some that wait here, but not what the tree said to them. */
@@ -311,7 +332,7 @@ void propose_after_image(struct node *n)
 		const struct origin *o = &n->origin[i];
 
 		while (n->props && o->disk == n->raft.id && o->starts == n->log.starts && n->props->seq <= o->seq)
-			prop_done(n, prop_shift(n), E_UNSURE, 0, NULL);
+			prop_done(n, prop_take(n, &n->props), E_UNSURE, 0, NULL);
 	}
 	propose_again(n);
 }
@@ -319,7 +340,7 @@ void propose_after_image(struct node *n)
 void propose_fail(struct node *n, int err_sent)
 {
 	while (n->props) {
-		struct prop *q = prop_shift(n);
+		struct prop *q = prop_take(n, &n->props);
 
 		prop_done(n, q, q->sent ? err_sent : E_AGAIN, 0, NULL);
 	}

@@ -7,7 +7,8 @@
  *
  * Invariants
  *   E1  a session's end is proposed only by the leader, and not before its timeout has passed since the
- *       last touch that this node knows of
+ *       last touch that this node knows of; what it proposed is not sent to another leader, who may have heard
+ *       of the session since
  *   E2  a new leader adds the time in which nobody led, and never gives more than the whole timeout
  *   E3  while this process did not run (stopped, busy) no deadline passes: all move by the stall
  *   E4  a session whose end was proposed counts as closing for no longer than the proposal may be undecided

@@ -10,6 +10,7 @@ list() {
 	READ_UNAPPLIED          9      30      Q6
 	READ_NOT_ASKED          1      30      Q6
 	SESSION_EARLY           1      30      Q7
+	OLD_END_RESENT          802    1200    Q7
 	EPHEMERAL_OUTLIVES      1      30      Q8
 	IMAGE_FORGETS_SESSIONS  1      30      Q9 Q4
 	IMAGE_FORGETS_TIME      1      30      Q4
