@@ -12,7 +12,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "broker/super.h"
 #include "log/log.h"
 #include "wire/mp.h"
 
@@ -22,9 +21,6 @@
 #define SETTLE_US 500000		/* an image waits this long for its new partitions to serve */
 #define IMAGE_MAX (UINT64_C(1) << 30)
 #define ADDRESSES_MAX 16
-#define LOG_INFO 1
-#define LOG_WARN 2
-#define LOG_ERROR 3
 
 static const struct q_events events;
 
@@ -38,8 +34,7 @@ uint64_t agent_now_us(const struct agent *a)
 	return a->env->clock->mono_us(a->env->clock);
 }
 
-/* Ends this process, and the broker when starting again would not help (`why`, enum super_status). */
-static void fail(struct agent *a, enum super_status why, const char *msg, const char *detail, const char *hint)
+void agent_fail(struct agent *a, enum super_status why, const char *msg, const char *detail, const char *hint)
 {
 	if (a->failed)
 		return;
@@ -86,7 +81,7 @@ static bool foreign(struct agent *a, const char *what, struct str ours, struct s
 	text_str(&t, theirs);
 	text_add(&t, "; of this broker: ");
 	text_str(&t, ours);
-	fail(a, SUPER_UNFIT, "the log folder belongs to another broker or cluster", line,
+	agent_fail(a, SUPER_UNFIT, "the log folder belongs to another broker or cluster", line,
 	     "Point log.dirs to this broker's own folder.");
 	return false;
 }
@@ -110,14 +105,14 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 		rc = log_dir_meta_write(env->disk, env->log_dir, &meta);
 	}
 	if (rc == E_VERSION || rc == E_BAD) {
-		fail(a, SUPER_UNFIT, rc == E_VERSION ? "a newer release wrote the log folder" :
+		agent_fail(a, SUPER_UNFIT, rc == E_VERSION ? "a newer release wrote the log folder" :
 		     "meta.properties of the log folder makes no sense", env->log_dir,
 		     rc == E_VERSION ? "Use that release, or point log.dirs to this broker's own folder." :
 		     "Bring it back from a backup, or point log.dirs to another folder.");
 		return false;
 	}
 	if (rc != OK) {
-		fail(a, SUPER_DENIED, "cannot read or write meta.properties", err_text(rc), env->log_dir);
+		agent_fail(a, SUPER_DENIED, "cannot read or write meta.properties", err_text(rc), env->log_dir);
 		return false;
 	}
 	if (meta.node_id != env->node_id) {
@@ -145,11 +140,11 @@ static bool open_storage(struct agent *a, const struct uuid *cluster)
 	if (rc == E_AGAIN)
 		return false;		/* made when the quorum says that the folder is its cluster's */
 	if (rc == E_DAMAGED) {
-		fail(a, SUPER_FAILED, "cannot attach the partition table", err_text(rc), NULL);
+		agent_fail(a, SUPER_FAILED, "cannot attach the partition table", err_text(rc), NULL);
 		return false;
 	}
 	if (rc != OK) {
-		fail(a, SUPER_DENIED, "cannot open the partition table", err_text(rc), env->run_dir);
+		agent_fail(a, SUPER_DENIED, "cannot open the partition table", err_text(rc), env->run_dir);
 		return false;
 	}
 	a->table_open = true;
@@ -237,7 +232,8 @@ static void quorum_open(struct agent *a)
 	for (int i = 0; i < n; i++)
 		mem_free((void *)(uintptr_t)addresses[i]);
 	if (rc != OK) {
-		fail(a, SUPER_FAILED, "cannot open a session with the quorum", err_text(rc), "See quorum.bootstrap.");
+		agent_fail(a, SUPER_FAILED, "cannot open a session with the quorum", err_text(rc),
+			   "See quorum.bootstrap.");
 		return;
 	}
 	q_subscribe(a->q, prefixes, 4, 0);
@@ -288,12 +284,12 @@ static void make_folders(struct agent *a)
 static void refused(struct agent *a, int why)
 {
 	if (why == E_FOREIGN)
-		fail(a, SUPER_UNFIT, "the quorum is another cluster's",
+		agent_fail(a, SUPER_UNFIT, "the quorum is another cluster's",
 		     a->cluster_id[0] ? a->cluster_id : conf_str(a->env->conf, "cluster.id"),
 		     "That is the cluster.id of the log folder or the settings. Correct quorum.bootstrap, or point "
 		     "log.dirs to a folder of that cluster.");
 	else
-		fail(a, SUPER_UNFIT, "the quorum speaks another protocol version", NULL,
+		agent_fail(a, SUPER_UNFIT, "the quorum speaks another protocol version", NULL,
 		     "Use the same release for both.");
 }
 
@@ -317,7 +313,7 @@ static void on_state(void *user, enum q_state s)
 	case Q_READY:
 		id = q_cluster_id(a->q);
 		if (!uuid_parse(str_of(id), &cluster)) {
-			fail(a, SUPER_FAILED, "the quorum gave no cluster id", id, NULL);
+			agent_fail(a, SUPER_FAILED, "the quorum gave no cluster id", id, NULL);
 			return;
 		}
 		if (!a->table_open && !open_storage(a, &cluster))
@@ -363,7 +359,7 @@ static void on_changes(void *user, int64_t zxid, const struct q_change *v, uint3
 
 		text_str(&t, c.path);
 		if (rc == E_VERSION) {
-			fail(a, SUPER_UNFIT, "a newer release wrote this metadata", path, "Upgrade this broker.");
+			agent_fail(a, SUPER_UNFIT, "a newer release wrote this metadata", path, "Upgrade this broker.");
 			return;
 		}
 		agent_log(a, LOG_ERROR, "a node of the metadata makes no sense and is left out", path, err_text(rc));
@@ -400,172 +396,13 @@ static const struct q_events events = {
 	.on_snapshot_begin = on_snapshot_begin, .on_snapshot_end = on_snapshot_end, .on_live = on_live,
 };
 
-/* ---- registration ---- */
-
-static struct str self_path(struct agent *a, const char *before, const char *after, int worker, char *room, size_t n)
-{
-	struct text t = text_open(room, n);
-
-	text_add(&t, before);
-	text_i64(&t, a->env->node_id);
-	text_add(&t, after);
-	if (worker >= 0)
-		text_i64(&t, worker);
-	return (struct str){ t.p, (int32_t)t.len };
-}
-
-static void on_registered(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n);
-
-/* Another session holds our node: of a broker that ended just now, or of one that lives and has the same node.id. As
- * Kafka does (DUPLICATE_BROKER_REGISTRATION), it is left alone, and this broker ends when it does not go away. */
-static bool has_rival(struct agent *a, const struct meta_broker *old)
-{
-	uint64_t patience_us = (uint64_t)conf_int(a->env->conf, "broker.session.timeout.ms") * 2000;
-	uint64_t now = agent_now_us(a);
-	const char *hint = "Give each broker a node.id of its own, or stop the other one.";
-	char line[300] = "";
-
-	if (!old || !old->registered) {
-		a->rival = 0;
-		return false;
-	}
-	if (old->ep_n > 0)
-		snprintf(line, sizeof line, "node.id=%d registered=%s:%u", (int)a->env->node_id, old->ep[0].host,
-			 old->ep[0].port);
-	if (a->rival != old->owner) {
-		a->rival = old->owner;
-		a->rival_us = now;
-		agent_log(a, LOG_WARN, "a broker with this node.id is registered; waiting for its session to end",
-			  line, NULL);
-	} else if (now - a->rival_us > patience_us) {
-		fail(a, SUPER_UNFIT, "another broker has this node.id and is alive", line, hint);
-	}
-	return true;
-}
-
-static void register_broker(struct agent *a)
-{
-	const struct meta_broker *old = meta_broker(a->m, a->env->node_id);
-	const char *rack = conf_str(a->env->conf, "broker.rack"), *host = conf_str(a->env->conf, "host.name");
-	uint8_t pw[16];
-	char path[64];
-	struct q_op op;
-	struct buf b;
-
-	if (old && old->registered && old->owner != 0 && old->owner == q_session(a->q, pw)) {
-		a->registered = true;
-		return;
-	}
-	if (has_rival(a, old))
-		return;
-	buf_init(&b, 65536);
-	mp_put_array(&b, 4);
-	mp_put_int(&b, META_FORMAT);
-	mp_put_bin(&b, a->incarnation.b, 16);
-	mp_put_str(&b, str_of(rack));
-	mp_put_array(&b, (uint32_t)a->listeners_n * 4);
-	for (int i = 0; i < a->listeners_n; i++) {
-		const struct conf_listener *l = &a->listeners[i];
-
-		mp_put_str(&b, l->name);
-		mp_put_str(&b, l->adv_host.len > 0 ? l->adv_host : host ? str_of(host) : STR("localhost"));
-		mp_put_int(&b, l->adv_port);
-		mp_put_str(&b, l->protocol);
-	}
-	struct str self = self_path(a, "/brokers/ids/", "", -1, path, sizeof path);
-
-	op = (struct q_op){ .kind = Q_CREATE, .flags = Q_EPHEMERAL, .path = self, .value = { b.p, (int32_t)b.len },
-			    .version = -1 };
-	a->registering = true;
-	q_multi(a->q, &op, 1, on_registered, a);
-	buf_release(&b);
-}
-
-struct worker_ask {
-	struct agent *a;
-	int worker;
-	bool create;
-	uint32_t generation;
-};
-
-static void on_worker(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n)
-{
-	struct worker_ask *w = ctx;
-	uint64_t bit = UINT64_C(1) << w->worker;
-
-	(void)zxid, (void)v, (void)n;
-	w->a->workers_asked &= ~bit;
-	if (w->create && err == OK) {
-		w->a->workers_mine |= bit;
-		w->a->worker_gen[w->worker] = w->generation;
-	}
-	if (!w->create)
-		w->a->workers_mine &= ~bit;
-	mem_free(w);
-}
-
-/* The node of a worker is made anew with each process of it, so that everybody sees a replacement. */
-static void register_worker(struct agent *a, int i, bool alive)
-{
-	uint32_t generation = atomic_load(&bell_life(a->env->bells, (unsigned)i)->generation);
-	const struct meta_broker *self = meta_broker(a->m, a->env->node_id);
-	uint64_t bit = UINT64_C(1) << i;
-	static const uint8_t value[] = { 0x91, META_FORMAT };
-	struct q_op op[2];
-	char path[64];
-	uint32_t n = 0;
-
-	bool mine = (a->workers_mine & bit) != 0;
-
-	if ((a->workers_asked & bit) || (alive == mine && (!alive || a->worker_gen[i] == generation)))
-		return;
-	struct str at = self_path(a, "/brokers/", "/workers/", i, path, sizeof path);
-	struct worker_ask *w = mem_alloc(sizeof *w);
-
-	*w = (struct worker_ask){ a, i, alive, generation };
-	if (!alive || (self && (self->workers & bit)))
-		op[n++] = (struct q_op){ .kind = Q_DELETE, .path = at, .value = BYTES_NULL, .version = -1 };
-	if (alive)
-		op[n++] = (struct q_op){ .kind = Q_CREATE, .flags = Q_EPHEMERAL, .path = at,
-					 .value = { value, sizeof value }, .version = -1 };
-	a->workers_asked |= bit;
-	q_multi(a->q, op, n, on_worker, w);
-}
-
-static void register_workers(struct agent *a)
-{
-	uint64_t silent = (uint64_t)conf_int(a->env->conf, "process.hang.timeout.ms") * 3 / 4;
-	uint64_t now = agent_now_us(a) / 1000;
-
-	for (int i = 0; i < a->env->workers && i < PROC_WORKERS_MAX; i++) {
-		uint64_t beat = bell_last_beat(a->env->bells, (unsigned)i);
-
-		register_worker(a, i, beat > 0 && now < beat + silent);
-	}
-}
-
-static void on_registered(void *ctx, int err, int64_t zxid, const struct q_op_result *v, uint32_t n)
-{
-	struct agent *a = ctx;
-
-	(void)zxid, (void)v, (void)n;
-	a->registering = false;
-	a->registered = err == OK;
-	if (a->registered)
-		register_workers(a);
-}
-
 static void on_tick(struct loop_timer *t)
 {
 	struct agent *a = t->user;
 
 	bell_beat(a->env->bells, agent_now_us(a) / 1000);
-	if (a->q && q_state(a->q) == Q_READY && a->synced && !a->failed) {
-		if (a->registered)
-			register_workers(a);
-		else if (!a->registering)
-			register_broker(a);
-	}
+	if (a->q && q_state(a->q) == Q_READY && a->synced && !a->failed)
+		agent_register(a);
 	agent_jobs(a);
 	timer(a, t, TICK_US);
 }

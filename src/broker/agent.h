@@ -1,6 +1,7 @@
 /*
  * agent.h - the agent of a broker, inside: its state, shared by agent.c (quorum, mirror, image),
- * agent_parts.c (replicas hosted here) and agent_job.c (requests forwarded to it).
+ * agent_register.c (this broker in the quorum), agent_parts.c (replicas hosted here) and agent_job.c (requests
+ * forwarded to it).
  *
  * Way of a change: the quorum's feed -> mirror (meta/state.h) -> slots of the partition table and their
  * leaders -> image -> everybody. Nothing else changes what the broker believes. Requests make batches
@@ -13,8 +14,13 @@
 #include <stdint.h>
 
 #include "broker/role.h"
+#include "broker/super.h"
 #include "client/quorum.h"
 #include "meta/control.h"
+
+#define LOG_INFO 1
+#define LOG_WARN 2
+#define LOG_ERROR 3
 
 struct job;
 
@@ -61,6 +67,15 @@ void agent_parts_gone(struct agent *a);
 void agent_jobs(struct agent *a);	/* goes on with what can go on */
 void agent_peer_adopt(struct agent *a, int fd);
 
+/* ---- agent_register.c ---- */
+
+/* The broker, then its workers, as nodes of the session; called again and again while the session lives. */
+void agent_register(struct agent *a);
+
+/* ---- agent.c ---- */
+
+/* Ends this process, and the broker when starting again would not help (`why`). */
+void agent_fail(struct agent *a, enum super_status why, const char *msg, const char *detail, const char *hint);
 void agent_log(struct agent *a, int level, const char *msg, const char *detail, const char *hint);
 uint64_t agent_now_us(const struct agent *a);
 

@@ -14,6 +14,7 @@
 #include "base/be.h"
 #include "broker/api.h"
 #include "broker/append.h"
+#include "broker/part_conf.h"
 #include "broker/produce_check.h"
 #include "broker/worker.h"
 #include "wire/kafka_api.h"
@@ -354,7 +355,7 @@ static void begin_append(struct part_op *p, const struct api_place *place)
 	p->a.epoch = place->part.leader_epoch;
 	p->a.topic_id = place->topic.id;
 	p->a.done = on_appended;
-	produce_part_conf(w, &place->topic.conf, &p->a.conf);
+	p->a.conf = part_conf_of(&place->topic.conf, w->conf.producer_age_ms);
 	p->op->appending++;
 	append_submit(w, &p->a);
 }

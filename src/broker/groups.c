@@ -8,6 +8,7 @@
 #include "base/be.h"
 #include "base/conf.h"
 #include "broker/forward.h"
+#include "broker/part_conf.h"
 #include "wire/batch.h"
 #include "wire/codec.h"
 
@@ -340,17 +341,6 @@ static int build(struct gshard *sh, struct out *o, int64_t now)
 	return e ? e : finish_batch(sh->p, o, now);
 }
 
-static void part_conf_of(struct role_env *env, const struct image_conf *c, struct part_conf *ret)
-{
-	*ret = (struct part_conf){
-		.segment_bytes = (uint64_t)c->segment_bytes, .segment_ms = (uint64_t)c->segment_ms,
-		.segment_jitter_ms = (uint64_t)c->segment_jitter_ms,
-		.index_interval_bytes = (uint32_t)c->index_interval_bytes,
-		.max_producer_age_ms = (uint32_t)conf_int(env->conf, "producer.id.expiration.ms"),
-		.durability = (enum part_durability)c->durability,
-	};
-}
-
 /* Appends the outstanding write. E_AGAIN: the lock is taken, try again when rung; E_FENCED: the
  * partition must be dropped; else *ret_error is what the coordinator says of it. */
 static int append(struct gshard *sh, int16_t *ret_error)
@@ -365,7 +355,7 @@ static int append(struct gshard *sh, int16_t *ret_error)
 	*ret_error = GE_NONE;
 	if (!image_topic_by_name(sh->p->im, OFFSETS_TOPIC, &t))
 		return E_FENCED;
-	part_conf_of(env, &t.conf, &conf);
+	conf = part_conf_of(&t.conf, (uint32_t)conf_int(env->conf, "producer.id.expiration.ms"));
 	batch_builder_init(&o.b, t.conf.max_message_bytes > 0 ? (size_t)t.conf.max_message_bytes : 1048588);
 	int e = build(sh, &o, now);
 

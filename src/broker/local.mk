@@ -1,6 +1,6 @@
 noinst_LIBRARIES += src/broker/libworker.a
 src_broker_libworker_a_SOURCES = %D%/worker.c %D%/worker.h %D%/conn.c %D%/conn.h %D%/reply.c %D%/reply.h \
-	%D%/wait.c %D%/wait.h %D%/relay.c %D%/relay.h %D%/relay_error.c %D%/forward.h %D%/role.h \
+	%D%/wait.c %D%/wait.h %D%/relay.c %D%/relay.h %D%/relay_error.c %D%/forward.h %D%/role.h %D%/part_conf.h \
 	%D%/api.c %D%/api.h %D%/append.c %D%/append.h %D%/produce_check.c %D%/produce_check.h \
 	%D%/api_produce.c %D%/api_fetch.c %D%/fetch.h %D%/fetch_encode.c \
 	%D%/fetch_session.c %D%/fetch_session.h %D%/api_list.c %D%/api_meta.c %D%/api_records.c %D%/api_producers.c \
@@ -18,7 +18,7 @@ src_broker_libhost_a_SOURCES = %D%/main_role.c %D%/main_super.c %D%/main_open.c 
 HOST_LIBS = src/broker/libhost.a
 # The agent; links part, log, meta, client, ipc, wire, conf.
 noinst_LIBRARIES += src/broker/libagent.a
-src_broker_libagent_a_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_parts.c %D%/agent_job.c
+src_broker_libagent_a_SOURCES = %D%/agent.c %D%/agent_register.c %D%/agent.h %D%/agent_parts.c %D%/agent_job.c
 AGENT_LIBS = src/broker/libagent.a
 sbin_PROGRAMS += moldau-broker
 moldau_broker_SOURCES = %D%/main.c

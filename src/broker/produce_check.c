@@ -191,15 +191,3 @@ void produce_check_big(struct produce_big *b, struct req *q, const struct image_
 	count_add(q->w, COUNT_BIG_BATCHES, 1);
 	q->w->env->work->submit(q->w->env->work, &b->work);
 }
-
-void produce_part_conf(const struct worker *w, const struct image_conf *c, struct part_conf *ret)
-{
-	*ret = (struct part_conf){
-		.segment_bytes = (uint64_t)c->segment_bytes,
-		.segment_ms = (uint64_t)c->segment_ms,
-		.segment_jitter_ms = (uint64_t)c->segment_jitter_ms,
-		.index_interval_bytes = (uint32_t)c->index_interval_bytes,
-		.max_producer_age_ms = w->conf.producer_age_ms,
-		.durability = (enum part_durability)c->durability,
-	};
-}

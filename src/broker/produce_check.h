@@ -46,7 +46,5 @@ struct produce_big {			/* a check on the work port's thread */
 /* The same off the loop. b and all it points to must live until b->done(). */
 void produce_check_big(struct produce_big *b, struct req *q, const struct image_topic *t, struct bytes records,
 		       uint8_t head[BATCH_HEAD], struct part_batch *batch, struct produce_checked *ret);
-/* A topic's settings as the partition wants them. */
-void produce_part_conf(const struct worker *w, const struct image_conf *c, struct part_conf *ret);
 
 #endif

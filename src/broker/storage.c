@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/conf.h"
 #include "base/mem.h"
+#include "broker/part_conf.h"
 #include "broker/role.h"
 #include "meta/image.h"
 
@@ -113,14 +114,7 @@ static bool conf_of(struct storage *st, uint32_t slot, struct part_conf *ret, st
 	part_slot_key(st->env->table, slot, &key);
 	if (!st->im || !image_topic_by_id(st->im, &key.topic_id, ret_topic))
 		return false;
-	*ret = (struct part_conf){
-		.segment_bytes = (uint64_t)ret_topic->conf.segment_bytes,
-		.segment_ms = (uint64_t)ret_topic->conf.segment_ms,
-		.segment_jitter_ms = (uint64_t)ret_topic->conf.segment_jitter_ms,
-		.index_interval_bytes = (uint32_t)ret_topic->conf.index_interval_bytes,
-		.max_producer_age_ms = (uint32_t)conf_int(st->env->conf, "producer.id.expiration.ms"),
-		.durability = (enum part_durability)ret_topic->conf.durability,
-	};
+	*ret = part_conf_of(&ret_topic->conf, (uint32_t)conf_int(st->env->conf, "producer.id.expiration.ms"));
 	return true;
 }
 
