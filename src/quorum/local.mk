@@ -1,6 +1,6 @@
 NODE_SOURCES = %D%/rlog.c %D%/rlog.h %D%/rlog_meta.c %D%/rlog_snap.c %D%/recover.c \
-	%D%/node.c %D%/node.h %D%/node_in.h %D%/image.c %D%/propose.c %D%/member.c %D%/message.c %D%/ship.c %D%/peer.c %D%/peer.h \
-	%D%/sessions.c %D%/sessions.h %D%/subject.c %D%/subject.h
+	%D%/node.c %D%/node.h %D%/node_in.h %D%/image.c %D%/propose.c %D%/member.c %D%/member_admin.c \
+	%D%/message.c %D%/ship.c %D%/peer.c %D%/peer.h %D%/sessions.c %D%/sessions.h %D%/subject.c %D%/subject.h
 noinst_LIBRARIES += src/quorum/libquorum.a
 src_quorum_libquorum_a_SOURCES = $(NODE_SOURCES) %D%/feed.c %D%/feed.h %D%/serve.c %D%/serve.h %D%/serve_in.h \
 	%D%/serve_admin.c %D%/serve_feed.c \

@@ -1,15 +1,15 @@
 /*
- * member.c - who belongs to the quorum: configurations as log entries, addresses, requests to change them, the
- * first configuration of a new quorum, and joining.
+ * member.c - who belongs to the quorum: configurations as log entries, addresses, the first configuration of a new
+ * quorum, and joining. What an operator asks for: member_admin.c.
  *
  * A configuration as bytes: msgpack [1, [[disk, node, flags, address]...]], flags as in raft.h.
  *
  * A new quorum is founded by the node with the smallest number of its voters, once it has heard from all of
  * them that their folders are empty: so a node that lost its disk never founds a second one, it joins.
  *
- * PF_ADOPT: cluster id   PF_JOIN: [0] node (32 bits) [4] observer (8) [5] address
- * PF_ADMIN: [0] number [8] kind (32) [12] node (32) [16] observer (8) [17] address
- * PF_ADMIN_OK: [0] number [8] error (32) [12] words
+ * PF_ADOPT: cluster id
+ * PF_JOIN: [0] node (32 bits) [4] observer (8) [5] index [13] term of the newest configuration in the own log
+ * that names this disk, 0: none [21] address
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,17 +18,17 @@
 #include "base/be.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "quorum/node_in.h"
 
 #define CONFIG_VERSION 1
 #define JOIN_MS 300u
+#define JOIN_HEAD 21u
 #define TWIN_MS 2000u			/* a voter that was heard so lately is not replaced by another disk */
-
-enum admin_kind { ADMIN_ADD = 1, ADMIN_REMOVE, ADMIN_TRANSFER };
 
 /* ---- configurations as bytes ---- */
 
-static const char *member_address(const struct node *n, uint64_t disk)
+const char *member_address(const struct node *n, uint64_t disk)
 {
 	for (uint32_t i = 0; i < n->nknown; i++)
 		if (n->known[i].disk == disk)
@@ -52,7 +52,7 @@ static bool in_any_config(const struct node *n, uint64_t disk)
 	return false;
 }
 
-static void know(struct node *n, uint64_t disk, uint32_t node, struct str address)
+static void member_know(struct node *n, uint64_t disk, uint32_t node, struct str address)
 {
 	struct known *k = NULL;
 
@@ -111,13 +111,12 @@ int member_get(struct node *n, const uint8_t *p, uint32_t len, struct raft_confi
 		    address.len < 0 || address.len >= NODE_ADDRESS_MAX || raft_config_find(ret, disk))
 			return E_BAD;
 		ret->m[i] = (struct raft_member){ disk, (uint32_t)node, (uint32_t)flags };
-		know(n, disk, (uint32_t)node, address);
-		n->was_member |= disk == n->log.disk_id;
+		member_know(n, disk, (uint32_t)node, address);
 	}
 	return mp_end(&m) ? OK : E_BAD;
 }
 
-static int propose_config(struct node *n, const struct raft_config *c)
+int member_propose(struct node *n, const struct raft_config *c)
 {
 	struct buf b;
 
@@ -146,11 +145,31 @@ static void tell_self(struct node *n)
 	peers_self(n->peers, &h);
 }
 
+/*
+ * A configuration that names this disk counts when it is known to be committed. One that makes it a learner may be lost
+ * with the leader that wrote it; who is a voter was a learner, and another change comes only after the last one.
+ */
+static void look_for_self(struct node *n)
+{
+	for (uint32_t k = 0; k < n->raft.nconfigs; k++) {
+		const struct raft_config *c = &n->raft.configs[k];
+		const struct raft_member *m = raft_config_find(c, n->raft.id);
+
+		if (!m)
+			continue;
+		n->named.index = c->index;
+		n->named.term = raft_term_of(&n->raft, c->index);
+		n->was_member |= !(m->flags & RAFT_LEARNER) || c->index <= n->raft.commit ||
+			k + 1 < n->raft.nconfigs || mutant(LEARNER_LOST);
+	}
+}
+
 void member_changed(struct node *n)
 {
 	const struct raft_config *c = raft_config(&n->raft);
 	bool inside = raft_config_find(c, n->raft.id) != NULL;
 
+	look_for_self(n);
 	if (!n->peers)
 		return;
 	tell_self(n);
@@ -274,7 +293,7 @@ void member_on_adopt(struct node *n, const uint8_t *p, uint32_t len)
 
 /* ---- a new quorum ---- */
 
-static const struct peer_hello *hello_of(const struct node *n, uint32_t node, bool both)
+const struct peer_hello *member_hello_of(const struct node *n, uint32_t node, bool both)
 {
 	uint32_t at = 0;
 
@@ -313,7 +332,7 @@ static void try_found(struct node *n)
 		if (v->id < n->conf.id)
 			return;			/* that one does it */
 		if (v->id != n->conf.id) {
-			h = hello_of(n, v->id, true);
+			h = member_hello_of(n, v->id, true);
 			if (!h || !h->empty || h->voters != n->voters_sum) {
 				if (!n->said_waiting)
 					node_log(n, "waiting for the other nodes of a new quorum", "node=%u", v->id);
@@ -323,11 +342,11 @@ static void try_found(struct node *n)
 		}
 		uint64_t disk = h ? h->disk : n->raft.id;
 
-		know(n, disk, v->id, str_of(v->address));
+		member_know(n, disk, v->id, str_of(v->address));
 		c.m[c.n++] = (struct raft_member){ disk, v->id, RAFT_VOTER };
 	}
 	if (c.n == 0) {
-		know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
+		member_know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
 		c.m[c.n++] = (struct raft_member){ n->raft.id, n->conf.id, RAFT_VOTER };
 	}
 	if (n->conf.no_founding) {
@@ -354,7 +373,7 @@ void node_import(struct node *n, struct coord *tree, struct node_admin *a)
 	struct raft_config c = { .index = 1, .n = 1 };
 
 	must(n->conf.importing && !n->started && n->born && n->raft.last == 0);
-	know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
+	member_know(n, n->raft.id, n->conf.id, str_of(n->conf.address ? n->conf.address : ""));
 	c.m[0] = (struct raft_member){ n->raft.id, n->conf.id, RAFT_VOTER };
 	coord_free(n->coord);
 	n->coord = tree;
@@ -416,12 +435,14 @@ static void ask_to_join(struct node *n, uint64_t now_ms)
 		peers_frame(&b, PF_JOIN);
 		buf_be32(&b, n->conf.id);
 		buf_u8(&b, n->conf.observer);
+		buf_be64(&b, n->named.index);
+		buf_be64(&b, n->named.term);
 		buf_put(&b, n->conf.address ? n->conf.address : "", n->conf.address ? strlen(n->conf.address) : 0);
 		(void)peers_send(n->peers, h->disk, &b);
 	}
 }
 
-static int add_member(struct node *n, uint64_t disk, uint32_t node, struct str address, bool observer)
+int member_add(struct node *n, uint64_t disk, uint32_t node, struct str address, bool observer)
 {
 	const struct raft_config *c = raft_config(&n->raft);
 	struct raft_member m = { disk, node, RAFT_LEARNER | (observer ? RAFT_OBSERVER : 0) };
@@ -442,257 +463,42 @@ static int add_member(struct node *n, uint64_t disk, uint32_t node, struct str a
 
 	if (err)
 		return err;
-	know(n, disk, node, address);
+	member_know(n, disk, node, address);
 	node_log(n, "a node is added", "node=%u disk=%016llx address=%.*s", node, (unsigned long long)disk, address.len,
 		 address.p);
-	return propose_config(n, &next);
+	return member_propose(n, &next);
+}
+
+/* It did not hear that the configuration which named it was committed. Was it, and did it leave since? */
+static bool was_removed(const struct node *n, bool observer, uint64_t index, uint64_t term)
+{
+	if (index == 0)
+		return false;
+	/* WHY observers only: a learner that will be a voter is one for moments, an observer is one for years. */
+	if (index < n->raft.base)
+		return observer;
+	return raft_term_of(&n->raft, index) == term;
 }
 
 void member_on_join(struct node *n, uint64_t from, const uint8_t *p, uint32_t len)
 {
-	if (!n->served || len < 6 || len - 5 >= NODE_ADDRESS_MAX || raft_config_find(raft_config(&n->raft), from))
+	if (!n->served || len <= JOIN_HEAD || len - JOIN_HEAD >= NODE_ADDRESS_MAX ||
+	    raft_config_find(raft_config(&n->raft), from))
 		return;
-	struct str address = { (const char *)p + 5, (int32_t)(len - 5) };
+	struct str address = { (const char *)p + JOIN_HEAD, (int32_t)(len - JOIN_HEAD) };
 
-	if (add_member(n, from, be32_get(p), address, p[4] != 0) != OK)
+	if (was_removed(n, p[4] != 0, be64_get(p + 5), be64_get(p + 13))) {
+		if (n->said_removed != from)
+			node_log(n, "a node that was removed asks to join; it is let in by \"moldau quorum add\" only",
+				"node=%u disk=%016llx", be32_get(p), (unsigned long long)from);
+		n->said_removed = from;
+		return;
+	}
+	if (member_add(n, from, be32_get(p), address, p[4] != 0) != OK)
 		n->dropped++;			/* it asks again */
 }
 
-/* ---- requests ---- */
-
-static int start_remove(struct node *n, uint32_t node, char *why, size_t cap)
-{
-	const struct raft_config *c = raft_config(&n->raft);
-	const struct raft_member *m = NULL;
-	struct raft_config next;
-	uint32_t voters = 0, alive = 0;
-
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].node == node && (!m || (c->m[i].flags & RAFT_LEARNER)))
-			m = &c->m[i];
-	if (!m) {
-		snprintf(why, cap, "there is no member with the number %u", node);
-		return E_NOENT;
-	}
-	int err = raft_config_remove(c, m->id, &next);
-
-	if (err) {
-		snprintf(why, cap, "node %u is the only voter", node);
-		return err;
-	}
-	for (uint32_t i = 0; i < next.n; i++)
-		if (next.m[i].flags & RAFT_VOTER) {
-			uint32_t k = (uint32_t)(raft_config_find(c, next.m[i].id) - c->m);
-
-			voters++;
-			alive += next.m[i].id == n->raft.id ||
-				node_now_ms(n) - n->raft.peer[k].heard_ms < 2 * n->raft.opt.elect_ms;
-		}
-	if (alive * 2 <= voters) {
-		snprintf(why, cap, "only %u of the %u voters that would be left can be reached", alive, voters);
-		return E_CONFLICT;
-	}
-	return propose_config(n, &next);
-}
-
-static int start_transfer(struct node *n, uint32_t node, char *why, size_t cap)
-{
-	const struct raft_config *c = raft_config(&n->raft);
-	uint64_t to = RAFT_NOBODY;
-
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].node == node && (c->m[i].flags & RAFT_VOTER))
-			to = c->m[i].id;
-	if (to == RAFT_NOBODY && node != NODE_ANY) {
-		snprintf(why, cap, "there is no voter with the number %u", node);
-		return E_NOENT;
-	}
-	int err = node_step(n, &(struct raft_event){ .type = RAFT_EV_TRANSFER, .peer = to });
-
-	if (err)
-		snprintf(why, cap, "no other voter can be reached");
-	return err;
-}
-
-static int start_add(struct node *n, uint32_t node, struct str address, bool observer, char *why, size_t cap)
-{
-	const struct raft_config *c = raft_config(&n->raft);
-
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].node == node && strlen(member_address(n, c->m[i].id)) == (size_t)address.len &&
-		    memcmp(member_address(n, c->m[i].id), address.p, (size_t)address.len) == 0)
-			return OK;		/* it is, or is becoming one: the end is waited for */
-	if (n->admit.on) {
-		snprintf(why, cap, "node %u is being added", n->admit.id);
-		return E_AGAIN;
-	}
-	if (address.len < 3 || address.len >= NODE_ADDRESS_MAX || !memchr(address.p, ':', (size_t)address.len)) {
-		snprintf(why, cap, "an address is HOST:PORT of the node's peer port");
-		return E_BAD;
-	}
-	n->admit.on = true;
-	n->admit.id = node;
-	n->admit.observer = observer;
-	n->admit.until_ms = node_now_ms(n) + NODE_ADMIN_MS;
-	memcpy(n->admit.address, address.p, (size_t)address.len);
-	n->admit.address[address.len] = 0;
-	member_changed(n);
-	return OK;
-}
-
-static int start(struct node *n, uint32_t kind, uint32_t node, struct str address, bool observer, char *why, size_t cap)
-{
-	int err = kind == ADMIN_ADD ? start_add(n, node, address, observer, why, cap)
-		: kind == ADMIN_REMOVE ? start_remove(n, node, why, cap)
-		: kind == ADMIN_TRANSFER ? start_transfer(n, node, why, cap) : E_BAD;
-
-	if (err && !why[0])
-		snprintf(why, cap, err == E_AGAIN ? "another change of members is under way" : "%s", err_text(err));
-	return err;
-}
-
-static void admin(struct node *n, enum admin_kind kind, uint32_t node, const char *address, bool observer,
-		  struct node_admin *a)
-{
-	*a = (struct node_admin){ .done = a->done, .kind = kind, .id = node, .observer = observer,
-				  .since_ms = node_now_ms(n), .seq = ++n->admin_seq };
-	struct node_admin **at = &n->admins;
-
-	while (*at)
-		at = &(*at)->next;
-	*at = a;
-	if (n->served) {
-		a->err = start(n, kind, node, str_of(address), observer, a->why, sizeof a->why);
-		return;
-	}
-	struct buf b;
-
-	if (n->raft.leader == RAFT_NOBODY || n->raft.role == RAFT_LEADER || !n->peers) {
-		a->err = E_AGAIN;
-		snprintf(a->why, sizeof a->why, "there is no leader now");
-		return;
-	}
-	peers_frame(&b, PF_ADMIN);
-	buf_be64(&b, a->seq);
-	buf_be32(&b, kind);
-	buf_be32(&b, node);
-	buf_u8(&b, observer);
-	buf_put(&b, address, strlen(address));
-	if (!peers_send(n->peers, n->raft.leader, &b)) {
-		a->err = E_AGAIN;
-		snprintf(a->why, sizeof a->why, "the leader cannot be reached now");
-	}
-}
-
-void node_add(struct node *n, uint32_t id, const char *address, bool observer, struct node_admin *a)
-{
-	admin(n, ADMIN_ADD, id, address, observer, a);
-}
-
-void node_remove(struct node *n, uint32_t id, struct node_admin *a)
-{
-	admin(n, ADMIN_REMOVE, id, "", false, a);
-}
-
-void node_transfer(struct node *n, uint32_t id, struct node_admin *a)
-{
-	admin(n, ADMIN_TRANSFER, id, "", false, a);
-}
-
-void member_on_admin(struct node *n, uint64_t from, const uint8_t *p, uint32_t len)
-{
-	char why[160] = "";
-	struct buf b;
-
-	if (len < 17)
-		return;
-	int err = E_AGAIN;
-
-	if (n->served)
-		err = start(n, be32_get(p + 8), be32_get(p + 12), (struct str){ (const char *)p + 17,
-			(int32_t)len - 17 },
-			    p[16] != 0, why, sizeof why);
-	else
-		snprintf(why, sizeof why, "there is no leader now");
-	if (!err)
-		return;				/* who asked sees the end by itself, in the log */
-	peers_frame(&b, PF_ADMIN_OK);
-	buf_be64(&b, be64_get(p));
-	buf_be32(&b, (uint32_t)err);
-	buf_put(&b, why, strlen(why));
-	(void)peers_send(n->peers, from, &b);
-}
-
-void member_on_admin_ok(struct node *n, uint64_t from, const uint8_t *p, uint32_t len)
-{
-	(void)from;
-	if (len < 12)
-		return;
-	for (struct node_admin *a = n->admins; a; a = a->next)
-		if (a->seq == be64_get(p)) {
-			a->err = (int)be32_get(p + 8);
-			snprintf(a->why, sizeof a->why, "%.*s", (int)(len - 12), (const char *)p + 12);
-		}
-}
-
-/* Is it done, as far as what is committed tells? */
-static bool complete(const struct node *n, const struct node_admin *a)
-{
-	const struct raft_config *c = raft_config(&n->raft);
-	uint32_t flags = 0;
-
-	if (a->kind == ADMIN_TRANSFER) {
-		uint32_t leads = n->served ? n->conf.id : member_node(n, n->raft.leader);
-
-		return n->raft.leader != RAFT_NOBODY && (a->id == NODE_ANY ? !n->served : leads == a->id);
-	}
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].node == a->id)
-			flags |= c->m[i].flags;
-	if (raft_config_joint(c))
-		return false;
-	/* A node that was removed may never hear that the end of its own removal is committed; it was bound to be. */
-	if (a->kind == ADMIN_REMOVE && flags == 0 && !raft_config_find(c, n->raft.id))
-		return true;
-	if (n->raft.nconfigs != 1 || c->index > n->raft.commit)
-		return false;
-	return a->kind == ADMIN_REMOVE ? flags == 0 : (flags & (a->observer ? RAFT_OBSERVER : RAFT_VOTER)) != 0;
-}
-
-static void admin_tick(struct node *n, uint64_t now_ms)
-{
-	for (struct node_admin **at = &n->admins; *at;) {
-		struct node_admin *a = *at;
-
-		if (!a->err && !complete(n, a)) {
-			if (now_ms - a->since_ms < NODE_ADMIN_MS) {
-				at = &a->next;
-				continue;
-			}
-			a->err = E_TIMEOUT;
-			snprintf(a->why, sizeof a->why, "not within %u s; it may still happen, look at the status",
-				 NODE_ADMIN_MS / 1000);
-		}
-		*at = a->next;
-		a->done(a, a->err, a->why);
-	}
-}
-
-static void admit_tick(struct node *n, uint64_t now_ms)
-{
-	const struct peer_hello *h = hello_of(n, n->admit.id, false);
-
-	if (h && raft_config_find(raft_config(&n->raft), h->disk)) {
-		n->admit.on = false;
-		member_changed(n);
-	} else if (now_ms > n->admit.until_ms || !n->served) {
-		n->admit.on = false;
-		member_changed(n);
-	} else if (h && strcmp(h->address, n->admit.address) == 0) {
-		if (add_member(n, h->disk, h->node, str_of(n->admit.address), n->admit.observer) != OK)
-			n->dropped++;
-	}
-}
+/* ---- each tick ---- */
 
 /* A member that listens elsewhere than the configuration says: the same members again, with its new address. */
 static void follow_move(struct node *n)
@@ -708,8 +514,8 @@ static void follow_move(struct node *n)
 	if (n->moved.disk == RAFT_NOBODY || n->raft.nconfigs != 1 || raft_config_joint(c))
 		return;
 	if (raft_config_find(c, n->moved.disk)) {
-		know(n, n->moved.disk, n->moved.node, str_of(n->moved.address));
-		if (propose_config(n, &same) != OK)
+		member_know(n, n->moved.disk, n->moved.node, str_of(n->moved.address));
+		if (member_propose(n, &same) != OK)
 			return;
 	}
 	n->moved.disk = RAFT_NOBODY;
@@ -721,30 +527,17 @@ void member_tick(struct node *n, uint64_t now_ms)
 
 	if (n->wanted != n->raft.nconfigs)
 		member_changed(n);
+	look_for_self(n);
 	if (n->raft.last == 0)
 		try_found(n);
 	if (n->peers)
 		ask_to_join(n, now_ms);
 	if (n->served) {
-		if (raft_next_config(&n->raft, now_ms, &next) && propose_config(n, &next) != OK)
+		if (raft_next_config(&n->raft, now_ms, &next) && member_propose(n, &next) != OK)
 			n->dropped++;
 		follow_move(n);
 	}
-	if (n->admit.on)
-		admit_tick(n, now_ms);
-	admin_tick(n, now_ms);
-}
-
-void member_fail(struct node *n)
-{
-	while (n->admins) {
-		struct node_admin *a = n->admins;
-
-		n->admins = a->next;
-		a->done(a, E_UNSURE, "this node is going down");
-	}
-	if (n->image)
-		n->image->done(n->image, E_UNSURE, "this node is going down");
+	member_admin_tick(n, now_ms);
 }
 
 /* ---- status ---- */

@@ -146,7 +146,11 @@ struct node {
 	uint64_t admin_seq;
 	uint32_t wanted;		/* raft.nconfigs, as the connections are */
 	bool born;			/* knows its cluster */
-	bool was_member;		/* some configuration in the log names this disk */
+	bool was_member;		/* a configuration that is bound to be committed names this disk */
+	struct {
+		uint64_t index, term;	/* of the newest one that names it; it may be lost again */
+	} named;
+	uint64_t said_removed;
 	uint64_t voters_sum;
 	char new_cluster_id[24];
 	bool said_waiting, said_twin;
@@ -226,6 +230,11 @@ void member_on_join(struct node *n, uint64_t from, const uint8_t *p, uint32_t le
 void member_on_admin(struct node *n, uint64_t from, const uint8_t *p, uint32_t len);
 void member_on_admin_ok(struct node *n, uint64_t from, const uint8_t *p, uint32_t len);
 void member_open(struct node *n);
+const char *member_address(const struct node *n, uint64_t disk);	/* "": not known */
+const struct peer_hello *member_hello_of(const struct node *n, uint32_t node, bool both);
+int member_propose(struct node *n, const struct raft_config *c);
+int member_add(struct node *n, uint64_t disk, uint32_t node, struct str address, bool observer);
+void member_admin_tick(struct node *n, uint64_t now_ms);
 void member_fail(struct node *n);
 
 /* message.c */

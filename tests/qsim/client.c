@@ -8,10 +8,17 @@
 #include "base/mem.h"
 
 #define PATIENCE_US 3000000u
+#define CALM_PATIENCE_US 1000000u
 
 static uint32_t below(struct world *w, uint32_t n)
 {
 	return rng_below(&w->sim.rng, n);
+}
+
+/* Its node does not serve it: another one. In the end in turn: with luck alone a client may meet removed nodes only. */
+static void go_on(struct client *c)
+{
+	c->at = c->w->calm ? (c->at + 1) % MACHINES : below(c->w, MACHINES);
 }
 
 void path_name(uint32_t path, char ret[8])
@@ -146,7 +153,7 @@ static void propose(void *arg)
 		return;
 	trace(w, (int)f->at, "c%u op %llu not taken: %s", c->id, (unsigned long long)f->op.tag, err_text(err));
 	check_told(w, f->op.tag, err);
-	c->at = below(w, MACHINES);
+	go_on(c);
 	unlink_flight(f);
 }
 
@@ -206,7 +213,7 @@ static void start(struct client *c)
 	struct machine *m = &w->m[c->at];
 
 	if (!m->node || (sim_host_frozen(m->host) && below(w, 2))) {
-		c->at = below(w, MACHINES);
+		go_on(c);
 		return;
 	}
 	struct flight *f = mem_alloc(sizeof *f);
@@ -215,7 +222,7 @@ static void start(struct client *c)
 		.op = { .tag = ++w->ntags, .floor = w->acked } };
 	w->tags = world_room(w->tags, w->ntags, &w->tags_cap, sizeof *w->tags);
 	w->flights = c->flight = f;
-	c->until_us = w->sim.now_us + PATIENCE_US;
+	c->until_us = w->sim.now_us + (w->calm ? CALM_PATIENCE_US : PATIENCE_US);
 	uint32_t dice = below(w, 100);
 	if (!c->session && dice < 25) {
 		f->op.what = OP_OPEN;
@@ -295,7 +302,7 @@ static void on_client(struct sim_event *e)
 		count(C_gave_up);
 		c->flight->client = -1;
 		c->flight = NULL;
-		c->at = below(w, MACHINES);
+		go_on(c);
 	}
 	if (!c->flight && !c->silent) {
 		if (below(w, 40) == 0) {

@@ -22,7 +22,7 @@ list() {
 	DAMAGE_CUT              34     300     Q10 Q3 Q1 Q4
 	READ_UNCONFIRMED        61     100     Q6
 	LEARNER_COUNTS          33     150     Q10 Q3
-	LOST_STILL_COUNTS       39     100     Q10 Q3
+	LOST_STILL_COUNTS       49     100     Q10 Q3
 	IMAGE_UNSYNCED          22     600     Q10 Q9 Q4
 	SEGMENT_GAP             8      300     Q10
 	COMMIT_UNVERIFIED       12     300     Q4 Q2
@@ -33,6 +33,7 @@ list() {
 	REPEATED_APPLIED        9      600     Q5
 	IMAGE_FORGETS_ORIGINS   32     600     Q4 Q5
 	STRANGER_UNANSWERED     79     600     Q10
+	LEARNER_LOST            11990  12000   Q10
 	END
 }
 list | "$(dirname "$0")/../sim/each_mutant.sh" "$run" || exit 1
