@@ -24,7 +24,9 @@ init/moldau-quorum.init: $(srcdir)/init/moldau.init.in Makefile
 install-data-local: $(INIT_OUT)
 	$(MKDIR_P) $(DESTDIR)$(systemdsystemunitdir) $(DESTDIR)$(sysconfdir)/init.d \
 		$(DESTDIR)$(sysconfdir)/moldau $(DESTDIR)$(sysconfdir)/logrotate.d \
-		$(DESTDIR)$(prefix)/lib/sysusers.d $(DESTDIR)$(prefix)/lib/tmpfiles.d
+		$(DESTDIR)$(prefix)/lib/sysusers.d $(DESTDIR)$(prefix)/lib/tmpfiles.d \
+		$(DESTDIR)$(datadir)/bash-completion/completions
+	$(INSTALL_DATA) $(srcdir)/tools/moldau.bash $(DESTDIR)$(datadir)/bash-completion/completions/moldau
 	$(INSTALL_DATA) init/moldau-quorum.service init/moldau-broker.service $(srcdir)/%D%/moldau.target \
 		$(DESTDIR)$(systemdsystemunitdir)
 	$(INSTALL) -m 755 init/moldau-quorum.init $(DESTDIR)$(sysconfdir)/init.d/moldau-quorum
@@ -41,4 +43,5 @@ uninstall-local:
 		$(DESTDIR)$(systemdsystemunitdir)/moldau.target \
 		$(DESTDIR)$(sysconfdir)/init.d/moldau-quorum $(DESTDIR)$(sysconfdir)/init.d/moldau-broker \
 		$(DESTDIR)$(sysconfdir)/logrotate.d/moldau \
+		$(DESTDIR)$(datadir)/bash-completion/completions/moldau \
 		$(DESTDIR)$(prefix)/lib/sysusers.d/moldau.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/moldau.conf

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,22 +38,65 @@ static const struct cli_option *find(const struct cli *c, const char *name, size
 	return NULL;
 }
 
+struct cli_near cli_near(const char *word)
+{
+	return (struct cli_near){ word, NULL, str_far(str_of(word)) };
+}
+
+void cli_near_try(struct cli_near *n, const char *name)
+{
+	int d = str_distance(str_of(n->word), str_of(name));
+
+	if (d < n->best) {
+		n->best = d;
+		n->name = name;
+	}
+}
+
+int cli_verb(const struct cli *c, const struct cli_verb *v, int n)
+{
+	const char *word = c->n_args > 0 ? c->args[0] : "";
+	struct cli_near near = cli_near(word);
+
+	for (int i = 0; i < n; i++) {
+		int args = c->n_args - 1;
+
+		cli_near_try(&near, v[i].name);
+		if (strcmp(word, v[i].name) != 0)
+			continue;
+		if (args >= v[i].least && args <= v[i].most)
+			return i;
+		if (args > v[i].most)
+			fprintf(stderr, "%s %s: unexpected argument \"%s\"\n", c->program, word,
+				c->args[v[i].most + 1]);
+		else
+			fprintf(stderr, "%s %s: an argument is missing\n", c->program, word);
+		fprintf(stderr, "  usage: %s %s%s%s [OPTION]...\n", c->program, word, *v[i].args ? " " : "", v[i].args);
+		return -1;
+	}
+	if (*word && near.name)
+		fprintf(stderr, "%s: unknown command \"%s\"; did you mean \"%s\"?\n", c->program, word, near.name);
+	else if (*word)
+		fprintf(stderr, "%s: unknown command \"%s\"\n", c->program, word);
+	else
+		fprintf(stderr, "%s: what to do?\n", c->program);
+	for (int i = 0; i < n; i++)
+		fprintf(stderr, "  %s %s%s%s\n", c->program, v[i].name, *v[i].args ? " " : "", v[i].args);
+	return -1;
+}
+
 static void unknown_option(const struct cli *c, const char *a, size_t len)
 {
-	const char *near = NULL;
-	int best = str_far((struct str){ a + 2, (int32_t)len });
+	char word[64];
 
-	for (const struct cli_option *o = c->options; o->name; o++) {
-		int n = str_distance((struct str){ a + 2, (int32_t)len }, str_of(o->name));
+	snprintf(word, sizeof word, "%.*s", (int)len, a + 2);
+	struct cli_near near = cli_near(word);
 
-		if (n < best) {
-			best = n;
-			near = o->name;
-		}
-	}
+	for (const struct cli_option *o = c->options; o->name; o++)
+		cli_near_try(&near, o->name);
 	fprintf(stderr, "%s: unknown option %.*s", c->program, (int)len + 2, a);
-	if (near)
-		fprintf(stderr, "; did you mean --%s?", near);
+	if (near.name)
+		fprintf(stderr, "; did you mean --%s?", near.name);
 	fputc('\n', stderr);
 }
 
@@ -229,8 +273,45 @@ void cli_table_print(struct cli_table *t, FILE *to)
 			fprintf(to, "%-*s", last ? 0 : width, t->text[i]);
 		fputs(last ? "\n" : "  ", to);
 	}
+	cli_table_free(t);
+}
+
+void cli_table_free(struct cli_table *t)
+{
 	for (int i = 0; i < t->cells; i++)
 		mem_free(t->text[i]);
 	mem_free(t->text);
 	mem_free(t);
+}
+
+int cli_table_rows(const struct cli_table *t)
+{
+	return t->cells / t->columns - 1;
+}
+
+void cli_print_json(json_t *j, size_t flags)
+{
+	char *s = json_dumps(j, flags);
+
+	puts(s);
+	free(s);
+	json_decref(j);
+}
+
+void cli_json_bytes(json_t *o, const char *name, const uint8_t *p, int32_t len)
+{
+	json_t *text = len < 0 ? json_null() : json_stringn(p ? (const char *)p : "", (size_t)len);
+	char key[64];
+
+	if (text) {
+		json_object_set_new(o, name, text);
+		return;
+	}
+	char *hex = mem_alloc(2 * (size_t)len + 1);
+
+	for (int32_t i = 0; i < len; i++)
+		snprintf(hex + 2 * i, 3, "%02x", p[i]);
+	snprintf(key, sizeof key, "%s_hex", name);
+	json_object_set_new(o, key, json_string(hex));
+	mem_free(hex);
 }

@@ -43,14 +43,39 @@ const char *cli_values(const struct cli *c, const char *name, int i);
 int64_t cli_number(const struct cli *c, const char *name, int64_t fallback, int64_t min, int64_t max);
 bool cli_json(const struct cli *c);	/* --output json */
 
+/* What a command can do; args are those behind the verb, as in its usage line. */
+struct cli_verb {
+	const char *name;
+	int least, most;		/* arguments */
+	const char *args;		/* "PATH VALUE"; "" for none */
+};
+/* Which of the n verbs the line begins with; -1: an error was printed, exit CLI_USAGE. */
+int cli_verb(const struct cli *c, const struct cli_verb *v, int n);
+
+/* The name nearest to a word that is none, among those tried; NULL: none is near. */
+struct cli_near {
+	const char *word, *name;
+	int best;
+};
+struct cli_near cli_near(const char *word);
+void cli_near_try(struct cli_near *n, const char *name);
+
 /* Three lines at most: what happened, the details, what to do next (the last two may be NULL). */
 void cli_error(const char *what, const char *detail, const char *hint);
 
 /* An aligned table: columns are as wide as their widest cell; numbers to the right. */
 struct cli_table;
+struct json_t;
 struct cli_table *cli_table_new(int columns, const char *const *heads);
 void cli_table_cell(struct cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_table_print(struct cli_table *t, FILE *to);	/* frees it */
+void cli_table_free(struct cli_table *t);
+int cli_table_rows(const struct cli_table *t);		/* without the heads */
+
+/* To stdout, and freed; flags are jansson's. */
+void cli_print_json(struct json_t *j, size_t flags);
+/* o.NAME: null for len < 0, the text, or o.NAME_hex when it is not UTF-8. */
+void cli_json_bytes(struct json_t *o, const char *name, const uint8_t *p, int32_t len);
 
 /* The options every subcommand that talks to a cluster has. */
 #define CLI_COMMON \

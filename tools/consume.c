@@ -1,7 +1,9 @@
 /* consume.c - moldau consume: prints the records of a topic. man/moldau-consume.1 */
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "kclient.h"
@@ -23,6 +25,7 @@ static const struct cli_option options[] = {
 #define PARTS_MAX 1024
 #define FETCH_BYTES (4 << 20)
 #define PLAIN_MAX (256u << 20)
+#define OFFSET_OUT_OF_RANGE 1
 
 struct part {
 	int32_t id, leader;
@@ -44,19 +47,10 @@ static void print_json(struct consumer *s, struct part *p, const struct batch_re
 {
 	json_t *j = json_pack("{ss si sI sI}", "topic", s->topic, "partition", (int)p->id, "offset",
 			      (json_int_t)r->offset, "timestamp", (json_int_t)r->timestamp);
-	const struct bytes *field[2] = { &r->key, &r->value };
-	static const char *const name[2] = { "key", "value" };
 
-	for (int i = 0; i < 2; i++) {
-		json_t *text = field[i]->len < 0 ? json_null() :
-			       json_stringn((const char *)field[i]->p, (size_t)field[i]->len);
-
-		json_object_set_new(j, name[i], text ? text : json_string("(not UTF-8)"));
-	}
-	char *line = json_dumps(j, JSON_COMPACT);
-	puts(line);
-	free(line);
-	json_decref(j);
+	cli_json_bytes(j, "key", r->key.p, r->key.len);
+	cli_json_bytes(j, "value", r->value.p, r->value.len);
+	cli_print_json(j, JSON_COMPACT);
 }
 
 static void print(struct consumer *s, struct part *p, const struct batch_record *r)
@@ -111,6 +105,24 @@ static int take(struct consumer *s, struct part *p, struct bytes records)
 	return OK;
 }
 
+static int out_of_range(struct consumer *s, const struct part *p)
+{
+	char what[128], range[128];
+	int64_t first = -1, end = -1;
+	int16_t code;
+
+	snprintf(what, sizeof what, "partition %d has no offset %lld", p->id, (long long)p->next);
+	bool known = kc_list_offset(s->k, p->leader, str_of(s->topic), p->id, -2, &code, &first) == OK && code == 0 &&
+		     kc_list_offset(s->k, p->leader, str_of(s->topic), p->id, -1, &code, &end) == OK && code == 0;
+
+	snprintf(range, sizeof range, "its records have the offsets %lld to %lld", (long long)first,
+		 (long long)end - 1);
+	if (first == end)
+		snprintf(range, sizeof range, "it has no records; the next one gets the offset %lld", (long long)end);
+	cli_error(what, known ? range : NULL, "Start at the oldest record with --from-beginning.");
+	return CLI_FAILED;
+}
+
 static int fetch(struct consumer *s, struct part *p, int32_t wait_ms)
 {
 	struct fetch_request q;
@@ -147,6 +159,8 @@ static int fetch(struct consumer *s, struct part *p, int32_t wait_ms)
 	if (r.error_code != 0)
 		return kc_refused("cannot fetch", r.error_code, STR_NULL);
 	struct fetch_response_partition_data *d = &r.responses[0].partitions[0];
+	if (d->error_code == OFFSET_OUT_OF_RANGE)
+		return out_of_range(s, p);
 	if (d->error_code != 0)
 		return kc_refused("cannot fetch", d->error_code, STR_NULL);
 	p->end = d->high_watermark;
@@ -193,11 +207,19 @@ static int find_parts(struct consumer *s)
 	return st;
 }
 
+/* Who read our output is gone: nothing would tell us before the next record. */
+static bool unread(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLNVAL));
+}
+
 static int run(struct consumer *s)
 {
 	int st = find_parts(s);
 
-	while (st == CLI_OK && s->left != 0) {
+	while (st == CLI_OK && s->left != 0 && !unread()) {
 		bool at_end = true;
 
 		for (int i = 0; i < s->n && st == CLI_OK && s->left != 0; i++) {

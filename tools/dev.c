@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/be.h"
+#include "base/conf.h"
 #include "cli.h"
 #include "config.h"
 #include "wire/mp.h"
@@ -40,6 +41,8 @@
 #define QUORUM_STOP_MS 10000
 #define PROBE_MS 5		/* between two questions whether the broker answers */
 #define QUORUM_MAX 5
+#define KAFKA_PORT 9092
+#define QUORUM_PORT 9093	/* where `moldau quorum` looks when it is not told */
 #define UNFIT 3			/* moldau-broker(8): data of another broker, cluster or release */
 
 struct child {
@@ -60,6 +63,7 @@ struct dev {
 	int nodes;			/* of the quorum */
 	bool no_broker;
 	char dir[PATH_MAX], run_dir[TEXT_MAX];
+	int workers;			/* 0: one a core */
 	int port, zookeeper_port;	/* zookeeper_port: of the first node; 0: none */
 	int ports[2 * QUORUM_MAX];	/* of the quorum: for clients, then for its nodes among each other */
 	int sig_fd;
@@ -301,9 +305,18 @@ static bool answers(const struct dev *d)
 
 /* ---- folders, ports, command lines ---------------------------------------------------------- */
 
+/* With the folders that it lies in. */
 static bool make_dir(const char *path, mode_t mode)
 {
+	char part[PATH_MAX];
 	struct stat st;
+
+	for (size_t i = 1; path[i] && i < sizeof part; i++)
+		if (path[i] == '/') {
+			memcpy(part, path, i);
+			part[i] = 0;
+			(void)mkdir(part, mode);	/* the last one tells */
+		}
 
 	if (mkdir(path, mode) == 0)
 		return true;
@@ -384,6 +397,9 @@ static bool choose_quorum_ports(struct dev *d)
 			d->ports[i] = old[i];
 			continue;
 		}
+		/* A cluster at the port of Kafka has its quorum where our commands look for it. */
+		if (i == 0 && d->port == KAFKA_PORT && !d->no_broker && port_free(QUORUM_PORT, &d->ports[0]))
+			continue;
 		bool taken;
 
 		do {
@@ -496,6 +512,26 @@ static const char *addresses(const int *v, int first, int n, char *ret, size_t c
 	return ret;
 }
 
+/* Before anything is made: names and values of --set, as the broker would judge them. */
+static bool check_settings(const struct cli *c)
+{
+	struct conf *conf = conf_open();
+	const char *set;
+	bool ok = true;
+
+	for (int i = 0; ok && (set = cli_values(c, "set", i)) != NULL; i++) {
+		const char *eq = strchr(set, '=');
+		char why[CONF_ERR_BYTES] = "";
+
+		if (!eq)
+			ok = die("--set wants NAME=VALUE", set, NULL);
+		else if (conf_set(conf, (struct str){ set, (int32_t)(eq - set) }, str_of(eq + 1), why) < 0)
+			ok = die("a setting of the broker is wrong", why, "\"man moldau-broker.conf\" lists them.");
+	}
+	conf_free(conf);
+	return ok;
+}
+
 static bool broker_lines(struct dev *d, const struct cli *c)
 {
 	char program[TEXT_MAX], text[QUORUM_MAX * 24];
@@ -511,13 +547,10 @@ static bool broker_lines(struct dev *d, const struct cli *c)
 	broker_set(d, "log.dirs=%s/broker", d->dir);
 	broker_set(d, "run.dir=%s", d->run_dir);
 	broker_set(d, "quorum.bootstrap=%s", addresses(d->ports, 0, d->nodes, text, sizeof text));
-	if (cli_has(c, "workers"))
-		broker_set(d, "workers=%d", (int)cli_number(c, "workers", 0, 1, 48));
-	for (int i = 0; (set = cli_values(c, "set", i)) != NULL; i++) {
-		if (strchr(set, '=') == NULL)
-			return die("--set wants NAME=VALUE", set, NULL);
+	if (d->workers)
+		broker_set(d, "workers=%d", d->workers);
+	for (int i = 0; (set = cli_values(c, "set", i)) != NULL; i++)
 		broker_set(d, "%s", set);
-	}
 	return true;
 }
 
@@ -635,19 +668,21 @@ static bool take_signals(struct dev *d)
 	return d->sig_fd >= 0 || die("no signalfd", strerror(errno), NULL);
 }
 
+/* options: moldau-dev.1 */
+static const struct cli_option options[] = {
+	{ "dir", true, "DIR", "where data is kept (default ./moldau-data)" },
+	{ "port", true, "PORT", "Kafka port on 127.0.0.1 (default 9092)" },
+	{ "workers", true, "N", "worker processes (default one a core)" },
+	{ "set", true, "NAME=VALUE", "a setting of the broker; may be given several times" },
+	{ "quorum", true, "N", "nodes of the quorum: 1 (default), 3 or 5" },
+	{ "no-broker", false, NULL, "the quorum only" },
+	{ "zookeeper-port", true, "PORT", "for ZooKeeper clients; the second node's is one higher, ..." },
+	{ "help", false, NULL, "this text" },
+	{ NULL, false, NULL, NULL },
+};
+
 int cmd_dev(int argc, char **argv)
 {
-	static const struct cli_option options[] = {
-		{ "dir", true, "DIR", "where data is kept (default ./moldau-data)" },
-		{ "port", true, "PORT", "Kafka port on 127.0.0.1 (default 9092)" },
-		{ "workers", true, "N", "worker processes (default one a core)" },
-		{ "set", true, "NAME=VALUE", "a setting of the broker; may be given several times" },
-		{ "quorum", true, "N", "nodes of the quorum: 1 (default), 3 or 5" },
-		{ "no-broker", false, NULL, "the quorum only" },
-		{ "zookeeper-port", true, "PORT", "for ZooKeeper clients; the second node's is one higher, ..." },
-		{ "help", false, NULL, "this text" },
-		{ NULL, false, NULL, NULL },
-	};
 	struct dev d = { .sig_fd = -1 };
 	struct cli c;
 	char path[TEXT_MAX + 32];
@@ -658,7 +693,11 @@ int cmd_dev(int argc, char **argv)
 		       "                  [--quorum N] [--no-broker] [--zookeeper-port P]",
 		       options, argc, argv))
 		return CLI_USAGE;
-	d.port = (int)cli_number(&c, "port", 9092, 1, 65535);
+	if (c.n_args > 0) {
+		cli_error("moldau dev takes no arguments", c.args[0], "See moldau dev --help.");
+		return CLI_USAGE;
+	}
+	d.port = (int)cli_number(&c, "port", KAFKA_PORT, 1, 65535);
 	d.nodes = (int)cli_number(&c, "quorum", 1, 1, QUORUM_MAX);
 	d.no_broker = cli_has(&c, "no-broker");
 	d.zookeeper_port = (int)cli_number(&c, "zookeeper-port", 0, 1, 65535 - QUORUM_MAX);
@@ -667,6 +706,9 @@ int cmd_dev(int argc, char **argv)
 			  "an even number survives no more failures than the odd one below it", NULL);
 		return CLI_USAGE;
 	}
+	d.workers = (int)cli_number(&c, "workers", 0, 1, 48);
+	if (!check_settings(&c))
+		return CLI_USAGE;
 	if (!prepare_dir(&d, cli_value(&c, "dir", "moldau-data")) || !ports_free(&d))
 		return CLI_FAILED;
 	if (!choose_quorum_ports(&d) || !quorum_lines(&d) || (!d.no_broker && !broker_lines(&d, &c)) ||

@@ -13,13 +13,12 @@ static const struct cli_option options[] = {
 	CLI_COMMON
 };
 
-static const char synopsis[] = "moldau groups list|describe|delete [GROUP]... [OPTION]...";
+#define GROUPS_MAX 63			/* cli.h: words of a line */
 
 static int list(struct kc *k, const struct cli *c)
 {
 	struct list_groups_request q;
 	struct list_groups_response r;
-	struct cli_table *t = cli_table_new(3, (const char *const[]){ "GROUP", "STATE", "PROTOCOL" });
 
 	wire_init(&wire_list_groups_request, &q);
 	int err = kc_call(k, KC_ANY, KAFKA_LIST_GROUPS, kc_version(k, KAFKA_LIST_GROUPS, 4),
@@ -28,6 +27,7 @@ static int list(struct kc *k, const struct cli *c)
 		return kc_fail(k, "cannot list groups", err);
 	if (r.error_code != 0)
 		return kc_refused("cannot list groups", r.error_code, STR_NULL);
+	struct cli_table *t = cli_table_new(3, (const char *const[]){ "GROUP", "STATE", "PROTOCOL" });
 	json_t *j = json_array();
 	for (int32_t i = 0; i < r.groups_n; i++) {
 		struct list_groups_response_listed_group *g = &r.groups[i];
@@ -40,13 +40,12 @@ static int list(struct kc *k, const struct cli *c)
 			"protocol_type", g->protocol_type.p, (int)g->protocol_type.len));
 	}
 	if (cli_json(c)) {
-		char *s = json_dumps(j, JSON_INDENT(2));
-
-		puts(s);
-		free(s);
-	} else
+		cli_print_json(j, JSON_INDENT(2));
+		cli_table_free(t);
+	} else {
+		json_decref(j);
 		cli_table_print(t, stdout);
-	json_decref(j);
+	}
 	return CLI_OK;
 }
 
@@ -161,67 +160,80 @@ static void show_offsets(struct kc *k, int32_t node, const char *group, struct c
 	mem_free(v);
 }
 
+static void show_member(const char *group, const struct describe_groups_response_described_group *g, int32_t i,
+			struct cli_table *t, json_t *to)
+{
+	static const struct describe_groups_response_described_group_member nobody = { .member_id = STR("-"),
+		.client_host = STR("-") };
+	const struct describe_groups_response_described_group_member *m = g->members_n > 0 ? &g->members[i] : &nobody;
+
+	cli_table_cell(t, "%s", group);
+	cli_table_cell(t, "%.*s", (int)g->group_state.len, g->group_state.p);
+	cli_table_cell(t, "%.*s", (int)m->member_id.len, m->member_id.p);
+	cli_table_cell(t, "%.*s", (int)m->client_host.len, m->client_host.p);
+	if (m != &nobody)
+		json_array_append_new(to, json_pack("{ss# ss#}", "member", m->member_id.p, (int)m->member_id.len,
+			"host", m->client_host.p, (int)m->client_host.len));
+}
+
+static int describe_one(struct kc *k, const char *group, struct cli_table *m, struct cli_table *t, json_t *all)
+{
+	struct describe_groups_request q;
+	struct describe_groups_response r;
+	struct str id = str_of(group);
+	int32_t node = 0;
+	int status = coordinator(k, group, &node);
+
+	if (status < 0)
+		return -status;
+	wire_init(&wire_describe_groups_request, &q);
+	q.groups = &id;
+	q.groups_n = 1;
+	int err = kc_call(k, node, KAFKA_DESCRIBE_GROUPS, kc_version(k, KAFKA_DESCRIBE_GROUPS, 5),
+			  &wire_describe_groups_request, &q, &wire_describe_groups_response, &r);
+	if (err != OK || r.groups_n != 1)
+		return kc_fail(k, "cannot describe the group", err != OK ? err : E_BAD);
+	struct describe_groups_response_described_group *g = &r.groups[0];
+	if (g->error_code != 0)
+		return kc_refused(group, g->error_code, STR_NULL);
+	if (str_is(g->group_state, "Dead"))	/* what older versions say of one that is not there */
+		return kc_refused(group, 69, STR_NULL);
+	json_t *members = json_array(), *offsets = json_array();
+	for (int32_t i = 0; i < g->members_n || i == 0; i++)
+		show_member(group, g, i, m, members);
+	json_t *state = json_stringn(g->group_state.p, (size_t)g->group_state.len);
+	show_offsets(k, node, group, t, offsets);
+	json_array_append_new(all, json_pack("{ss so so so}", "group", group, "state", state, "members", members,
+		"offsets", offsets));
+	return CLI_OK;
+}
+
 static int describe(struct kc *k, const struct cli *c)
 {
 	struct cli_table *t = cli_table_new(6, (const char *const[]){ "GROUP", "TOPIC", "PARTITION",
 		"COMMITTED", "LOG-END", "LAG" });
 	struct cli_table *m = cli_table_new(4, (const char *const[]){ "GROUP", "STATE", "MEMBER", "HOST" });
 	json_t *all = json_array();
+	int status = CLI_OK;
 
-	for (int a = 1; a < c->n_args; a++) {
-		struct describe_groups_request q;
-		struct describe_groups_response r;
-		struct str id = str_of(c->args[a]);
-		int32_t node = 0;
-		int status = coordinator(k, c->args[a], &node);
+	for (int a = 1; a < c->n_args && status != CLI_UNREACHABLE; a++) {
+		int st = describe_one(k, c->args[a], m, t, all);
 
-		if (status < 0)
-			return -status;
-		wire_init(&wire_describe_groups_request, &q);
-		q.groups = &id;
-		q.groups_n = 1;
-		int err = kc_call(k, node, KAFKA_DESCRIBE_GROUPS, kc_version(k, KAFKA_DESCRIBE_GROUPS, 5),
-				  &wire_describe_groups_request, &q, &wire_describe_groups_response, &r);
-		if (err != OK || r.groups_n != 1)
-			return kc_fail(k, "cannot describe the group", err != OK ? err : E_BAD);
-		struct describe_groups_response_described_group *g = &r.groups[0];
-		if (g->error_code != 0)
-			return kc_refused(c->args[a], g->error_code, STR_NULL);
-		if (str_is(g->group_state, "Dead"))	/* what older versions say of one that is not there */
-			return kc_refused(c->args[a], 69, STR_NULL);
-		json_t *members = json_array(), *offsets = json_array();
-		for (int32_t i = 0; i < g->members_n || i == 0; i++) {
-			bool none = g->members_n <= 0;
-
-			cli_table_cell(m, "%s", c->args[a]);
-			cli_table_cell(m, "%.*s", (int)g->group_state.len, g->group_state.p);
-			cli_table_cell(m, "%.*s", none ? 1 : (int)g->members[i].member_id.len,
-				       none ? "-" : g->members[i].member_id.p);
-			cli_table_cell(m, "%.*s", none ? 1 : (int)g->members[i].client_host.len,
-				       none ? "-" : g->members[i].client_host.p);
-			if (!none)
-				json_array_append_new(members, json_pack("{ss# ss#}", "member",
-					g->members[i].member_id.p, (int)g->members[i].member_id.len,
-					"host", g->members[i].client_host.p,
-					(int)g->members[i].client_host.len));
-		}
-		json_t *state = json_stringn(g->group_state.p, (size_t)g->group_state.len);
-		show_offsets(k, node, c->args[a], t, offsets);
-		json_array_append_new(all, json_pack("{ss so so so}", "group", c->args[a], "state", state,
-			"members", members, "offsets", offsets));
+		status = st != CLI_OK ? st : status;
 	}
-	if (cli_json(c)) {
-		char *s = json_dumps(all, JSON_INDENT(2));
-
-		puts(s);
-		free(s);
+	if (cli_json(c) || cli_table_rows(m) == 0) {
+		cli_table_free(m);
+		cli_table_free(t);
 	} else {
 		cli_table_print(m, stdout);
 		putchar('\n');
 		cli_table_print(t, stdout);
 	}
-	json_decref(all);
-	return CLI_OK;
+	if (cli_json(c))
+		cli_print_json(all, JSON_INDENT(2));
+	else
+		json_decref(all);
+	return status;
 }
 
 static int delete(struct kc *k, const struct cli *c)
@@ -254,23 +266,23 @@ static int delete(struct kc *k, const struct cli *c)
 
 int cmd_groups(int argc, char **argv)
 {
+	static const struct cli_verb verbs[] = {
+		{ "list", 0, 0, "" }, { "describe", 1, GROUPS_MAX, "GROUP..." },
+		{ "delete", 1, GROUPS_MAX, "GROUP..." },
+	};
+	static int (*const run[])(struct kc *k, const struct cli *c) = { list, describe, delete };
 	struct cli c;
 
-	if (!cli_parse(&c, "moldau groups", synopsis, options, argc, argv))
+	if (!cli_parse(&c, "moldau groups", "moldau groups list|describe|delete [GROUP]... [OPTION]...", options, argc,
+		       argv))
 		return CLI_USAGE;
-	int (*run)(struct kc *, const struct cli *) = NULL;
-	if (c.n_args >= 1)
-		run = strcmp(c.args[0], "list") == 0 ? list :
-		      strcmp(c.args[0], "describe") == 0 && c.n_args > 1 ? describe :
-		      strcmp(c.args[0], "delete") == 0 && c.n_args > 1 ? delete : NULL;
-	if (!run) {
-		cli_error("what to do with which groups?", synopsis, NULL);
+	int verb = cli_verb(&c, verbs, sizeof verbs / sizeof verbs[0]);
+	if (verb < 0)
 		return CLI_USAGE;
-	}
 	struct kc *k = kc_open(&c);
 	if (!k)
 		return CLI_UNREACHABLE;
-	int status = run(k, &c);
+	int status = run[verb](k, &c);
 	kc_close(k);
 	return status;
 }

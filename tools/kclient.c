@@ -19,6 +19,7 @@
 
 #define NODES_MAX 64
 #define KEYS_MAX 128
+#define KAFKA_PORT 9092
 #define ANSWER_MAX (256u << 20)
 #define CLIENT_ID "moldau"
 
@@ -210,19 +211,37 @@ static int negotiate(struct kc *k)
 	return err;
 }
 
+/* HOST, HOST:PORT or [HOST]:PORT; ends the program when it is none of these. */
+static void split_address(const char *at, struct node *ret)
+{
+	const char *colon = strrchr(at, ':');
+	size_t len = colon ? (size_t)(colon - at) : strlen(at);
+	char *end = NULL;
+	long port = colon ? strtol(colon + 1, &end, 10) : KAFKA_PORT;
+
+	if (len > 1 && at[0] == '[' && at[len - 1] == ']') {	/* an IPv6 address */
+		at++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof ret->host || (end && (*end || end == colon + 1)) || port < 1 || port > 65535) {
+		cli_error("--bootstrap is HOST:PORT, a port from 1 to 65535", at, NULL);
+		exit(CLI_USAGE);
+	}
+	snprintf(ret->host, sizeof ret->host, "%.*s", (int)len, at);
+	ret->port = (int)port;
+}
+
 struct kc *kc_open(const struct cli *c)
 {
 	const char *env = getenv("MOLDAU_BOOTSTRAP");
 	const char *at = cli_value(c, "bootstrap", env && *env ? env : "127.0.0.1:9092");
-	const char *colon = strrchr(at, ':');
 	struct kc *k = mem_alloc(sizeof *k);
 
 	arena_init(&k->arena, 64 << 10, 1u << 30);
 	k->timeout_ms = (int)cli_number(c, "timeout", 30, 1, 3600) * 1000;
 	k->boot.fd = -1;
 	k->boot.id = KC_ANY;
-	snprintf(k->boot.host, sizeof k->boot.host, "%.*s", (int)(colon ? colon - at : (long)strlen(at)), at);
-	k->boot.port = colon ? (int)strtol(colon + 1, NULL, 10) : 9092;
+	split_address(at, &k->boot);
 	int err = negotiate(k);
 	if (err == OK)
 		return k;

@@ -3,7 +3,8 @@ moldau_SOURCES = %D%/main.c %D%/cli.c %D%/cli.h %D%/kclient.c %D%/kclient.h %D%/
 	%D%/groups.c %D%/produce.c %D%/consume.c %D%/logdump.c %D%/quorum.c %D%/quorum.h %D%/quorum_admin.c %D%/quorum_certs.c
 moldau_CPPFLAGS = $(AM_CPPFLAGS) -DSBINDIR='"$(sbindir)"'
 moldau_CFLAGS = $(AM_CFLAGS) $(MSGPACK_CFLAGS)
-moldau_LDADD = $(CLIENT_LIBS) $(OS_LIBS) src/ipc/libipc.a src/wire/libwire.a src/wire/libcodec.a $(BASE_LIBS) $(CODEC_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
+moldau_LDADD = $(CLIENT_LIBS) $(OS_LIBS) src/ipc/libipc.a src/wire/libwire.a src/wire/libcodec.a $(CONF_LIBS) $(BASE_LIBS) \
+	$(CODEC_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
 noinst_PROGRAMS += tools/build/wiregen
 tools_build_wiregen_SOURCES = %D%/build/wiregen.c
 
@@ -11,7 +12,7 @@ LINTS = %D%/build/check-layers.sh %D%/build/check-headers.sh %D%/build/check-pur
 	%D%/build/check-sim.sh %D%/build/check-banned.sh %D%/build/check-single-use.sh %D%/build/check-manual.sh \
 	%D%/build/check-shape.sh %D%/build/selftest.sh
 dist_noinst_SCRIPTS += $(LINTS)
-EXTRA_DIST += %D%/build/layers.txt %D%/build/pure.allow %D%/build/shape.allow \
+EXTRA_DIST += %D%/moldau.bash %D%/build/layers.txt %D%/build/pure.allow %D%/build/shape.allow \
 	%D%/build/single-use.allow
 
 # LINT: everything a reviewer should not have to say.

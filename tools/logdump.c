@@ -1,5 +1,6 @@
 /* logdump.c - moldau log dump FILE...: what is in segment files. man/moldau-log.1 */
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,60 @@ struct dump {
 	uint64_t batches, records, bad;
 };
 
+/* Text between quotes, what is not printable as \xNN; a null as such. */
+static void put_bytes(const char *name, struct bytes b)
+{
+	if (b.len < 0) {
+		printf(" %s: null", name);
+		return;
+	}
+	printf(" %s: \"", name);
+	for (int32_t i = 0; i < b.len; i++)
+		if (b.p[i] == '"' || b.p[i] == '\\')
+			printf("\\%c", b.p[i]);
+		else if (b.p[i] < ' ' || b.p[i] == 0x7f)
+			printf("\\x%02x", b.p[i]);
+		else
+			putchar(b.p[i]);
+	putchar('"');
+}
+
+static struct bytes bytes_of(struct str s)
+{
+	return (struct bytes){ (const uint8_t *)s.p, s.len };
+}
+
+static void dump_record(struct dump *d, struct batch_record *r)
+{
+	struct batch_header h;
+
+	if (!cli_json(d->c)) {
+		printf("| offset: %lld timestamp: %lld", (long long)r->offset, (long long)r->timestamp);
+		put_bytes("key", r->key);
+		put_bytes("value", r->value);
+		while (batch_header_next(r, &h) == OK) {
+			put_bytes("header", bytes_of(h.key));
+			put_bytes("is", h.value);
+		}
+		putchar('\n');
+		return;
+	}
+	json_t *j = json_pack("{sI sI}", "offset", (json_int_t)r->offset, "timestamp", (json_int_t)r->timestamp);
+	json_t *headers = json_array();
+
+	cli_json_bytes(j, "key", r->key.p, r->key.len);
+	cli_json_bytes(j, "value", r->value.p, r->value.len);
+	json_object_set_new(j, "headers", headers);
+	while (batch_header_next(r, &h) == OK) {
+		json_t *o = json_object();
+
+		cli_json_bytes(o, "key", (const uint8_t *)h.key.p, h.key.len);
+		cli_json_bytes(o, "value", h.value.p, h.value.len);
+		json_array_append_new(headers, o);
+	}
+	cli_print_json(j, JSON_COMPACT);
+}
+
 static void dump_records(struct dump *d, const uint8_t *at, const struct batch_head *h)
 {
 	const uint8_t *plain;
@@ -35,15 +90,17 @@ static void dump_records(struct dump *d, const uint8_t *at, const struct batch_h
 
 	if (batch_plain(at, h, codec_port(d->port), &d->plain, &plain, &len) != OK) {
 		d->bad++;
-		puts("  the records cannot be decompressed");
+		cli_error("the records of a batch cannot be decompressed", NULL, NULL);
 		return;
 	}
 	batch_records_init(&it, h, plain, len);
-	while (batch_records_next(&it, &r) == OK)
-		printf(cli_json(d->c) ?
-		       "{\"offset\":%lld,\"timestamp\":%lld,\"key_bytes\":%d,\"value_bytes\":%d,\"headers\":%d}\n" :
-		       "  offset %lld timestamp %lld key %d bytes value %d bytes headers %d\n",
-		       (long long)r.offset, (long long)r.timestamp, r.key.len, r.value.len, r.headers);
+	int err;
+	while ((err = batch_records_next(&it, &r)) == OK)
+		dump_record(d, &r);
+	if (err != E_NOENT) {
+		d->bad++;
+		cli_error("a batch has malformed records", NULL, NULL);
+	}
 }
 
 static void dump_batch(struct dump *d, const uint8_t *at, const struct batch_head *h, uint64_t pos)
@@ -114,10 +171,8 @@ int cmd_log(int argc, char **argv)
 
 	if (!cli_parse(&c, "moldau log", "moldau log dump [OPTION]... FILE...", options, argc, argv))
 		return CLI_USAGE;
-	if (c.n_args < 2 || strcmp(c.args[0], "dump") != 0) {
-		cli_error("which files?", "moldau log dump [OPTION]... FILE...", NULL);
+	if (cli_verb(&c, &(struct cli_verb){ "dump", 1, 63, "FILE..." }, 1) < 0)
 		return CLI_USAGE;
-	}
 	struct dump d = { .c = &c, .port = codec_new(&limits) };
 	buf_init(&d.plain, PLAIN_MAX);
 	for (int i = 1; i < c.n_args; i++)

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/str.h"
 #include "cli.h"
 #include "config.h"
 
@@ -17,6 +16,10 @@ static int cmd_version(int argc, char **argv)
 
 	if (!cli_parse(&c, "moldau version", "moldau version [--output json]", options, argc, argv))
 		return CLI_USAGE;
+	if (c.n_args > 0) {
+		fprintf(stderr, "moldau version: unexpected argument \"%s\"\n", c.args[0]);
+		return CLI_USAGE;
+	}
 	if (cli_json(&c))
 		printf("{\"version\":\"%s\",\"kafka_protocol\":\"4.4\"}\n", PACKAGE_VERSION);
 	else
@@ -52,10 +55,8 @@ static int usage(FILE *to)
 
 int main(int argc, char **argv)
 {
-	const char *near = NULL;
 	if (argc < 2)
 		return usage(stderr);
-	int best = str_far(str_of(argv[1]));
 
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
 		return usage(stdout);
@@ -68,19 +69,15 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] = "version";
+	struct cli_near near = cli_near(argv[1]);
 	for (size_t i = 0; i < N; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 2, argv + 2);
-		int n = str_distance(str_of(argv[1]), str_of(commands[i].name));
-
-		if (n < best) {
-			best = n;
-			near = commands[i].name;
-		}
+		cli_near_try(&near, commands[i].name);
 	}
 	fprintf(stderr, "moldau: unknown command \"%s\"", argv[1]);
-	if (near)
-		fprintf(stderr, "; did you mean \"%s\"?", near);
-	fputs(near ? " See moldau --help.\n" : ". See moldau --help.\n", stderr);
+	if (near.name)
+		fprintf(stderr, "; did you mean \"%s\"?", near.name);
+	fputs(near.name ? " See moldau --help.\n" : ". See moldau --help.\n", stderr);
 	return CLI_USAGE;
 }

@@ -193,8 +193,8 @@ static int run(struct producer *p)
 		printf("{\"sent\":%llu,\"batches\":%llu}\n", (unsigned long long)p->sent,
 		       (unsigned long long)p->batches);
 	else
-		fprintf(stderr, "sent %llu records in %llu batches\n", (unsigned long long)p->sent,
-			(unsigned long long)p->batches);
+		fprintf(stderr, "sent %llu record%s in %llu batch%s\n", (unsigned long long)p->sent,
+			p->sent == 1 ? "" : "s", (unsigned long long)p->batches, p->batches == 1 ? "" : "es");
 	for (int32_t i = 0; i < p->parts; i++)
 		batch_builder_release(&p->b[i]);
 	return st;

@@ -32,9 +32,6 @@ static const struct cli_option options[] = {
 	{ NULL, false, NULL, NULL }
 };
 
-static const char synopsis[] = "moldau quorum status|add|remove|transfer|snapshot|ls|get|set|delete|watch|certs "
-			       "[ARGUMENT]... [OPTION]...";
-
 struct tree {				/* one command on the tree */
 	struct quorum *q;
 	struct qclient *client;
@@ -138,15 +135,6 @@ static json_t *node_json(const struct q_node *n)
 	return o;
 }
 
-static void print_json(json_t *j, size_t flags)
-{
-	char *s = json_dumps(j, flags);
-
-	puts(s);
-	free(s);
-	json_decref(j);
-}
-
 /* ---- answers ---- */
 
 static void on_get(void *ctx, int err, int64_t zxid, const struct q_node *v, uint32_t n)
@@ -161,7 +149,7 @@ static void on_get(void *ctx, int err, int64_t zxid, const struct q_node *v, uin
 		return;
 	}
 	if (cli_json(t->q->c)) {
-		print_json(node_json(v), JSON_INDENT(2));
+		cli_print_json(node_json(v), JSON_INDENT(2));
 	} else {
 		char *value = show_value(v->value, &form);
 
@@ -170,6 +158,13 @@ static void on_get(void *ctx, int err, int64_t zxid, const struct q_node *v, uin
 		mem_free(value);
 	}
 	stop(t, CLI_OK);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct q_node *const *x = a, *const *y = b;
+
+	return str_cmp((*x)->path, (*y)->path);
 }
 
 static void on_ls(void *ctx, int err, int64_t zxid, const struct q_node *v, uint32_t n)
@@ -181,23 +176,30 @@ static void on_ls(void *ctx, int err, int64_t zxid, const struct q_node *v, uint
 		fail(t, err);
 		return;
 	}
+	const struct q_node **child = mem_alloc((n + 1) * sizeof *child);
+
+	for (uint32_t i = 1; i < n; i++)
+		child[i] = &v[i];
+	if (n > 2)
+		qsort(child + 1, n - 1, sizeof *child, by_path);
 	if (cli_json(t->q->c)) {
 		json_t *all = json_array();
 
 		for (uint32_t i = 1; i < n; i++)
-			json_array_append_new(all, node_json(&v[i]));
-		print_json(all, JSON_INDENT(2));
+			json_array_append_new(all, node_json(child[i]));
+		cli_print_json(all, JSON_INDENT(2));
 	} else {
 		struct cli_table *c = cli_table_new(4, (const char *const[]){ "PATH", "VERSION", "BYTES", "OWNER" });
 
 		for (uint32_t i = 1; i < n; i++) {
-			cli_table_cell(c, "%.*s", (int)v[i].path.len, v[i].path.p);
-			cli_table_cell(c, "%d", v[i].version);
-			cli_table_cell(c, "%d", v[i].value.len < 0 ? 0 : v[i].value.len);
-			cli_table_cell(c, v[i].owner ? "%llx" : "-", (unsigned long long)v[i].owner);
+			cli_table_cell(c, "%.*s", (int)child[i]->path.len, child[i]->path.p);
+			cli_table_cell(c, "%d", child[i]->version);
+			cli_table_cell(c, "%d", child[i]->value.len < 0 ? 0 : child[i]->value.len);
+			cli_table_cell(c, child[i]->owner ? "%llx" : "-", (unsigned long long)child[i]->owner);
 		}
 		cli_table_print(c, stdout);
 	}
+	mem_free(child);
 	stop(t, CLI_OK);
 }
 
@@ -266,7 +268,7 @@ static void on_changes(void *user, int64_t zxid, const struct q_change *v, uint3
 
 			json_object_set_new(o, "event", json_string(what));
 			json_object_set_new(o, "zxid", json_integer(zxid));
-			print_json(o, JSON_COMPACT);
+			cli_print_json(o, JSON_COMPACT);
 		} else {
 			char *value = show_value(v[i].deleted ? BYTES_NULL : v[i].node.value, &form);
 
@@ -306,17 +308,17 @@ static int tree_command(struct quorum *q)
 	static const struct q_events ev = { on_state, on_changes, on_snapshot_begin, on_snapshot_end, NULL };
 	static struct tree t;
 	const struct cli *c = q->c;
-	bool set = strcmp(c->args[0], "set") == 0, relative = c->n_args > 1 && c->args[1][0] != '/';
 
-	if (c->n_args != (set ? 3 : 2) || relative) {
-		cli_error("wrong arguments", relative ? "a path begins with /" : c->args[0],
-			  set ? "moldau quorum set PATH VALUE" : "moldau quorum ls|get|delete|watch PATH");
+	if (c->args[1][0] != '/') {
+		cli_error("a path begins with /", c->args[1], NULL);
 		return CLI_USAGE;
 	}
 	t = (struct tree){ .q = q, .what = c->args[0], .path = c->args[1] };
 	t.version = (int32_t)cli_number(c, "version", -1, -1, INT32_MAX);
 	t.left = cli_number(c, "count", 0, 0, INT64_MAX);
 	t.end = (struct loop_timer){ .fire = on_end, .user = &t };
+	if (!quorum_answers(q))
+		return CLI_UNREACHABLE;
 	q->loop->calls->timer_set(q->loop, &t.end, q->timeout_us);
 	struct q_options opt = { .addresses = q->address, .n_addresses = q->n, .session_timeout_ms = 10000,
 				 .name = "moldau quorum", .liveness_fd = -1 };
@@ -334,17 +336,29 @@ static int tree_command(struct quorum *q)
 
 int cmd_quorum(int argc, char **argv)
 {
-	static const char *const admin[] = { "add", "remove", "transfer", "snapshot" };
-	static const char *const tree[] = { "ls", "get", "set", "delete", "watch" };
+	static const struct cli_verb verbs[] = {
+		{ "status", 0, 0, "" },
+		{ "add", 2, 2, "ID HOST:PORT" }, { "remove", 1, 1, "ID" }, { "transfer", 0, 1, "[ID]" },
+		{ "snapshot", 0, 0, "" },
+		{ "ls", 1, 1, "PATH" }, { "get", 1, 1, "PATH" }, { "set", 2, 2, "PATH VALUE" },
+		{ "delete", 1, 1, "PATH" }, { "watch", 1, 1, "PATH" },
+		{ "certs", 3, 63, "DIR node|client|reader NAME [HOST...]" },
+	};
+	static int (*const run[])(struct quorum *q) = { quorum_status, quorum_change, quorum_change, quorum_change,
+		quorum_change, tree_command, tree_command, tree_command, tree_command, tree_command };
 	struct cli c;
 	struct quorum q = { .c = &c };
 
-	if (!cli_parse(&c, "moldau quorum", synopsis, options, argc, argv))
+	if (!cli_parse(&c, "moldau quorum",
+		       "moldau quorum status|add|remove|transfer|snapshot|ls|get|set|delete|watch|certs "
+		       "[ARGUMENT]... [OPTION]...", options, argc, argv))
 		return CLI_USAGE;
+	int verb = cli_verb(&c, verbs, sizeof verbs / sizeof verbs[0]);
 	const char *fallback = getenv("MOLDAU_QUORUM");
-	const char *what = c.n_args > 0 ? c.args[0] : "";
 
-	if (strcmp(what, "certs") == 0)
+	if (verb < 0)
+		return CLI_USAGE;
+	if (strcmp(c.args[0], "certs") == 0)
 		return quorum_certs(&c);
 	const char *given = cli_value(&c, "quorum", fallback && *fallback ? fallback : "127.0.0.1:9093");
 	char *list = mem_strdup(given, strlen(given)), *save = NULL;
@@ -361,14 +375,5 @@ int cmd_quorum(int argc, char **argv)
 	q.net = net_os_new(q.os_loop, 64u << 20);
 	if (!quorum_tls(&q))
 		return CLI_FAILED;
-	if (strcmp(what, "status") == 0 && c.n_args == 1)
-		return quorum_status(&q);
-	for (size_t i = 0; i < sizeof admin / sizeof admin[0]; i++)
-		if (strcmp(what, admin[i]) == 0)
-			return quorum_change(&q);
-	for (size_t i = 0; i < sizeof tree / sizeof tree[0]; i++)
-		if (strcmp(what, tree[i]) == 0)
-			return tree_command(&q);
-	cli_error(*what ? what : "what to do with the quorum?", synopsis, NULL);
-	return CLI_USAGE;
+	return run[verb](&q);
 }

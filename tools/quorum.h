@@ -19,6 +19,8 @@ struct quorum {
 	uint64_t timeout_us;
 };
 
+/* Does any node answer a short question? False: said so. */
+bool quorum_answers(struct quorum *q);
 /* Each returns the exit status. */
 int quorum_status(struct quorum *q);
 /* add ID HOST:PORT, remove ID, transfer [ID], snapshot */

@@ -224,11 +224,7 @@ static void print_json(const struct ask *v, int n)
 			json_array_append_new(members, member_json(&s->v[k], s->state == STATE_LEADER));
 		json_object_set_new(o, "members", members);
 	}
-	char *text = json_dumps(all, JSON_INDENT(2));
-
-	puts(text);
-	free(text);
-	json_decref(all);
+	cli_print_json(all, JSON_INDENT(2));
 }
 
 /* What the node that knows most says about the members: the leader, else any. */
@@ -291,6 +287,12 @@ static int ask_all(struct quorum *q, struct ask *v, uint64_t timeout_us)
 	return answered;
 }
 
+static int nobody(const struct quorum *q)
+{
+	cli_error("no node of the quorum answers", q->address[0], "Name its nodes with --quorum HOST:PORT,...");
+	return CLI_UNREACHABLE;
+}
+
 int quorum_status(struct quorum *q)
 {
 	static struct ask v[QUORUM_NODES_MAX];
@@ -304,27 +306,19 @@ int quorum_status(struct quorum *q)
 		return CLI_OK;
 	if (answered > 0)
 		return CLI_FAILED;
-	cli_error("no node of the quorum answers", v[0].address, "Name its nodes with --quorum HOST:PORT,...");
-	return CLI_UNREACHABLE;
+	return nobody(q);
 }
 
 static const struct {
 	const char *name;
 	enum qf_admin kind;
-	int least, most;		/* arguments behind the name */
 	const char *done;
 } changes[] = {
-	{ "add", QA_ADD, 2, 2, "added" },
-	{ "remove", QA_REMOVE, 1, 1, "removed" },
-	{ "transfer", QA_TRANSFER, 0, 1, "leadership was handed over" },
-	{ "snapshot", QA_SNAPSHOT, 0, 0, "the snapshot is on the disk" },
+	{ "add", QA_ADD, "added" },
+	{ "remove", QA_REMOVE, "removed" },
+	{ "transfer", QA_TRANSFER, "leadership was handed over" },
+	{ "snapshot", QA_SNAPSHOT, "the snapshot is on the disk" },
 };
-
-static int usage(const char *what)
-{
-	cli_error("wrong arguments", what, "moldau quorum add ID HOST:PORT | remove ID | transfer [ID] | snapshot");
-	return CLI_USAGE;
-}
 
 /* Any node passes a change on, but who is frozen answers nobody, and who is removed may not hear of the end of it: the
  * leader is asked where it is among those that answer, else one that does; -1: none. */
@@ -342,6 +336,14 @@ static int whom(struct quorum *q)
 	return best;
 }
 
+bool quorum_answers(struct quorum *q)
+{
+	if (whom(q) >= 0)
+		return true;
+	nobody(q);
+	return false;
+}
+
 int quorum_change(struct quorum *q)
 {
 	static struct ask a;
@@ -350,28 +352,28 @@ int quorum_change(struct quorum *q)
 	char *end = NULL;
 	long id = -1;
 
-	while (k < sizeof changes / sizeof changes[0] && strcmp(changes[k].name, c->args[0]) != 0)
+	while (strcmp(changes[k].name, c->args[0]) != 0)	/* cmd_quorum() knows it is one of them */
 		k++;
-	if (c->n_args - 1 < changes[k].least || c->n_args - 1 > changes[k].most)
-		return usage(c->args[0]);
 	if (c->n_args > 1) {
 		id = strtol(c->args[1], &end, 10);
-		if (end == c->args[1] || *end || id < 0 || id > INT32_MAX)
-			return usage(c->args[1]);
+		if (end == c->args[1] || *end || id < 0 || id > INT32_MAX) {
+			cli_error("the ID of a node is a number", c->args[1], "See moldau quorum status.");
+			return CLI_USAGE;
+		}
 	}
 	int node = whom(q);
 
-	if (node >= 0) {
-		start(&a, q, q->address[node], QF_ADMIN, 6);
-		mp_put_int(&a.request, changes[k].kind);
-		mp_put_int(&a.request, id);
-		mp_put_str(&a.request, changes[k].kind == QA_ADD ? str_of(c->args[2]) : STR_NULL);
-		mp_put_bool(&a.request, cli_has(c, "observer"));
-		run(&a, 1, q->timeout_us);
-	}
-	if (node < 0 || a.err) {
-		cli_error("no node of the quorum answered", err_text(node < 0 ? E_TIMEOUT : a.err),
-			  "moldau quorum status --quorum HOST:PORT,...");
+	if (node < 0)
+		return nobody(q);
+
+	start(&a, q, q->address[node], QF_ADMIN, 6);
+	mp_put_int(&a.request, changes[k].kind);
+	mp_put_int(&a.request, id);
+	mp_put_str(&a.request, changes[k].kind == QA_ADD ? str_of(c->args[2]) : STR_NULL);
+	mp_put_bool(&a.request, cli_has(c, "observer"));
+	run(&a, 1, q->timeout_us);
+	if (a.err) {
+		cli_error("the node did not answer", err_text(a.err), "moldau quorum status --quorum HOST:PORT,...");
 		return CLI_UNREACHABLE;
 	}
 	if (a.refused) {

@@ -16,21 +16,25 @@ static const struct cli_option options[] = {
 	CLI_COMMON
 };
 
-static const char synopsis[] =
-	"moldau topics list|create|describe|delete|add-partitions [TOPIC]... [OPTION]...";
-
-static void print_json(json_t *j)
-{
-	char *s = json_dumps(j, JSON_INDENT(2));
-
-	puts(s);
-	free(s);
-	json_decref(j);
-}
+#define TOPICS_MAX 63			/* cli.h: words of a line */
+#define RESOURCE_TOPIC 2
+#define SOURCE_TOPIC 1			/* DYNAMIC_TOPIC_CONFIG */
 
 static json_t *text(struct str s)
 {
 	return s.len < 0 ? json_null() : json_stringn(s.p, (size_t)s.len);
+}
+
+/* One of the two, as the user wants it. */
+static void show(const struct cli *c, json_t *j, struct cli_table *t)
+{
+	if (cli_json(c)) {
+		cli_print_json(j, JSON_INDENT(2));
+		cli_table_free(t);
+		return;
+	}
+	json_decref(j);
+	cli_table_print(t, stdout);
 }
 
 static int by_name(const void *a, const void *b)
@@ -71,15 +75,7 @@ static int list(struct kc *k, const struct cli *c)
 		cli_table_cell(t, "%d", mt->partitions_n);
 		cli_table_cell(t, "%d", replicas);
 	}
-	FILE *null = NULL;
-	if (cli_json(c)) {
-		print_json(j);
-		null = fopen("/dev/null", "w");
-	} else
-		json_decref(j);
-	cli_table_print(t, null ? null : stdout);
-	if (null)
-		fclose(null);
+	show(c, j, t);
 	return CLI_OK;
 }
 
@@ -92,54 +88,94 @@ static void put_ids(char *to, size_t cap, const int32_t *v, int32_t n)
 		at += (size_t)snprintf(to + at, cap - at, "%s%d", i ? "," : "", v[i]);
 }
 
+/* What the topic itself sets, not the broker for all. */
+static int topic_configs(struct kc *k, const char *topic, struct cli_table *t, json_t *to)
+{
+	struct describe_configs_request q;
+	struct describe_configs_response r;
+	struct describe_configs_request_describe_configs_resource one = { .resource_type = RESOURCE_TOPIC,
+		.resource_name = str_of(topic), .configuration_keys_n = -1 };
+
+	wire_init(&wire_describe_configs_request, &q);
+	q.resources = &one;
+	q.resources_n = 1;
+	int err = kc_call(k, KC_ANY, KAFKA_DESCRIBE_CONFIGS, kc_version(k, KAFKA_DESCRIBE_CONFIGS, 4),
+			  &wire_describe_configs_request, &q, &wire_describe_configs_response, &r);
+	if (err != OK || r.results_n != 1)
+		return kc_fail(k, "cannot describe the topic's settings", err != OK ? err : E_BAD);
+	if (r.results[0].error_code != 0)
+		return kc_refused(topic, r.results[0].error_code, r.results[0].error_message);
+	for (int32_t i = 0; i < r.results[0].configs_n; i++) {
+		struct describe_configs_response_describe_configs_resource_result *x = &r.results[0].configs[i];
+		char name[256];
+
+		if (x->config_source != SOURCE_TOPIC)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)x->name.len, x->name.p);
+		json_object_set_new(to, name, text(x->value));
+		cli_table_cell(t, "%s", topic);
+		cli_table_cell(t, "%s", name);
+		cli_table_cell(t, "%.*s", x->value.len < 0 ? 1 : (int)x->value.len,
+			       x->value.len < 0 ? "-" : x->value.p);
+	}
+	return CLI_OK;
+}
+
+static int describe_one(struct kc *k, const char *topic, struct cli_table *t, struct cli_table *settings, json_t *all)
+{
+	struct metadata_response m;
+	int err = kc_metadata(k, topic, &m);
+
+	if (err != OK)
+		return kc_fail(k, "cannot describe the topic", err);
+	if (m.topics_n != 1 || m.topics[0].error_code != 0)
+		return kc_refused(topic, m.topics_n == 1 ? m.topics[0].error_code : (int16_t)3, STR_NULL);
+	json_t *parts = json_array(), *configs = json_object();
+	for (int32_t i = 0; i < m.topics[0].partitions_n; i++) {
+		struct metadata_response_metadata_response_partition *p = &m.topics[0].partitions[i];
+		char r[256], s[256];
+
+		put_ids(r, sizeof r, p->replica_nodes, p->replica_nodes_n);
+		put_ids(s, sizeof s, p->isr_nodes, p->isr_nodes_n);
+		cli_table_cell(t, "%s", topic);
+		cli_table_cell(t, "%d", p->partition_index);
+		cli_table_cell(t, "%d", p->leader_id);
+		cli_table_cell(t, "%d", p->leader_epoch);
+		cli_table_cell(t, "%s", r);
+		cli_table_cell(t, "%s", s);
+		json_array_append_new(parts, json_pack("{si si si so so}", "partition", (int)p->partition_index,
+			"leader", (int)p->leader_id, "leader_epoch", (int)p->leader_epoch,
+			"replicas", ids(p->replica_nodes, p->replica_nodes_n),
+			"isr", ids(p->isr_nodes, p->isr_nodes_n)));
+	}
+	json_array_append_new(all, json_pack("{ss so so}", "name", topic, "configs", configs, "partitions", parts));
+	return topic_configs(k, topic, settings, configs);
+}
+
 static int describe(struct kc *k, const struct cli *c)
 {
 	int status = CLI_OK;
 	json_t *all = json_array();
 	struct cli_table *t = cli_table_new(6, (const char *const[]){ "TOPIC", "PARTITION", "LEADER",
 		"EPOCH", "REPLICAS", "ISR" });
+	struct cli_table *settings = cli_table_new(3, (const char *const[]){ "TOPIC", "CONFIG", "VALUE" });
 
-	for (int a = 1; a < c->n_args; a++) {
-		struct metadata_response m;
-		int err = kc_metadata(k, c->args[a], &m);
+	for (int a = 1; a < c->n_args && status != CLI_UNREACHABLE; a++) {
+		int st = describe_one(k, c->args[a], t, settings, all);
 
-		if (err != OK)
-			return kc_fail(k, "cannot describe the topic", err);
-		if (m.topics_n != 1 || m.topics[0].error_code != 0) {
-			status = kc_refused(c->args[a], m.topics_n == 1 ? m.topics[0].error_code : (int16_t)3,
-					    STR_NULL);
-			continue;
-		}
-		json_t *parts = json_array();
-		for (int32_t i = 0; i < m.topics[0].partitions_n; i++) {
-			struct metadata_response_metadata_response_partition *p = &m.topics[0].partitions[i];
-			char r[256], s[256];
-
-			put_ids(r, sizeof r, p->replica_nodes, p->replica_nodes_n);
-			put_ids(s, sizeof s, p->isr_nodes, p->isr_nodes_n);
-			cli_table_cell(t, "%s", c->args[a]);
-			cli_table_cell(t, "%d", p->partition_index);
-			cli_table_cell(t, "%d", p->leader_id);
-			cli_table_cell(t, "%d", p->leader_epoch);
-			cli_table_cell(t, "%s", r);
-			cli_table_cell(t, "%s", s);
-			json_array_append_new(parts, json_pack("{si si si so so}", "partition",
-				(int)p->partition_index, "leader", (int)p->leader_id, "leader_epoch",
-				(int)p->leader_epoch, "replicas", ids(p->replica_nodes, p->replica_nodes_n),
-				"isr", ids(p->isr_nodes, p->isr_nodes_n)));
-		}
-		json_array_append_new(all, json_pack("{ss so}", "name", c->args[a], "partitions", parts));
+		status = st != CLI_OK ? st : status;
 	}
-	if (cli_json(c)) {
-		FILE *null = fopen("/dev/null", "w");
-
-		print_json(all);
-		cli_table_print(t, null ? null : stderr);
-		if (null)
-			fclose(null);
+	if (cli_json(c) || cli_table_rows(t) > 0) {
+		show(c, all, t);
 	} else {
 		json_decref(all);
-		cli_table_print(t, stdout);
+		cli_table_free(t);
+	}
+	if (cli_json(c) || cli_table_rows(settings) == 0) {
+		cli_table_free(settings);
+	} else {
+		putchar('\n');
+		cli_table_print(settings, stdout);
 	}
 	return status;
 }
@@ -186,8 +222,8 @@ static int create(struct kc *k, const struct cli *c)
 
 		snprintf(name, sizeof name, "%.*s", (int)r.topics[i].name.len, r.topics[i].name.p);
 		if (r.topics[i].error_code == 36 && cli_has(c, "if-not-exists"))
-			continue;
-		if (r.topics[i].error_code != 0)
+			printf(cli_json(c) ? "{\"exists\":\"%s\"}\n" : "%s is there already\n", name);
+		else if (r.topics[i].error_code != 0)
 			status = kc_refused(name, r.topics[i].error_code, r.topics[i].error_message);
 		else if (!cli_json(c))
 			printf("created %s (%d partitions)\n", name, r.topics[i].num_partitions);
@@ -256,35 +292,28 @@ static int add_partitions(struct kc *k, const struct cli *c)
 	return CLI_OK;
 }
 
-static const struct {
-	const char *name;
-	int min_args;
-	int (*run)(struct kc *k, const struct cli *c);
-} actions[] = {
-	{ "list", 0, list }, { "create", 1, create }, { "describe", 1, describe },
-	{ "delete", 1, delete }, { "add-partitions", 1, add_partitions },
-};
-
 int cmd_topics(int argc, char **argv)
 {
+	static const struct cli_verb verbs[] = {
+		{ "list", 0, 0, "" }, { "create", 1, TOPICS_MAX, "TOPIC..." },
+		{ "describe", 1, TOPICS_MAX, "TOPIC..." },
+		{ "delete", 1, TOPICS_MAX, "TOPIC..." }, { "add-partitions", 1, 1, "TOPIC --partitions N" },
+	};
+	static int (*const run[])(struct kc *k, const struct cli *c) = { list, create, describe, delete,
+		add_partitions };
 	struct cli c;
 
-	if (!cli_parse(&c, "moldau topics", synopsis, options, argc, argv))
+	if (!cli_parse(&c, "moldau topics",
+		       "moldau topics list|create|describe|delete|add-partitions [TOPIC]... [OPTION]...",
+		       options, argc, argv))
 		return CLI_USAGE;
-	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-		if (c.n_args < 1 || strcmp(c.args[0], actions[i].name) != 0)
-			continue;
-		if (c.n_args - 1 < actions[i].min_args) {
-			cli_error("name a topic", synopsis, NULL);
-			return CLI_USAGE;
-		}
-		struct kc *k = kc_open(&c);
-		if (!k)
-			return CLI_UNREACHABLE;
-		int status = actions[i].run(k, &c);
-		kc_close(k);
-		return status;
-	}
-	cli_error("what to do with topics?", synopsis, NULL);
-	return CLI_USAGE;
+	int verb = cli_verb(&c, verbs, sizeof verbs / sizeof verbs[0]);
+	if (verb < 0)
+		return CLI_USAGE;
+	struct kc *k = kc_open(&c);
+	if (!k)
+		return CLI_UNREACHABLE;
+	int status = run[verb](k, &c);
+	kc_close(k);
+	return status;
 }

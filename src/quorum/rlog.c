@@ -490,6 +490,20 @@ static int sync_parent(struct disk *d, const char *dir, bool made, char *why, si
 	return err;
 }
 
+/* What ZooKeeper does with dataDir. WHY no error: the folder itself tells. */
+static void make_parents(struct disk *d, const char *dir)
+{
+	char part[RLOG_DIR_MAX];
+
+	for (size_t i = 1; dir[i]; i++)
+		if (dir[i] == '/') {
+			memcpy(part, dir, i);
+			part[i] = 0;
+			if (d->calls->mkdir(d, part) == OK)
+				(void)sync_parent(d, part, true, (char[200]){ 0 }, 200);
+		}
+}
+
 int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, const struct rlog_load *load,
 	      const struct rlog_events *ev, void *user, char *why, size_t why_cap)
 {
@@ -501,6 +515,7 @@ int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, co
 		return E_LIMIT;
 	}
 	memcpy(l->dir, conf->dir, strlen(conf->dir) + 1);
+	make_parents(d, conf->dir);
 	int err = d->calls->mkdir(d, conf->dir);
 	bool made = err == OK;
 

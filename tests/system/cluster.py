@@ -69,10 +69,11 @@ def wait_for(what, check, seconds=30.0):
 
 
 class Cluster:
-    def __init__(self, *args, workers=2):
+    def __init__(self, *args, workers=2, folder="data"):
         self.dir = tempfile.mkdtemp(prefix="moldau-test-")
         self.port = free_port()
         self.args = list(args)
+        self.data = os.path.join(self.dir, folder)
         self.workers = workers
         self.kills = {}
         self.proc = None
@@ -84,7 +85,7 @@ class Cluster:
     def start(self, seconds=30.0):
         self.log = open(os.path.join(self.dir, "log"), "ab")
         self.proc = subprocess.Popen(
-            [os.path.join(BUILD, "moldau"), "dev", "--dir", os.path.join(self.dir, "data"),
+            [os.path.join(BUILD, "moldau"), "dev", "--dir", self.data,
              "--port", str(self.port), "--workers", str(self.workers)] + self.args,
             stdout=subprocess.PIPE, stderr=self.log)
         end = time.monotonic() + seconds
