@@ -122,11 +122,14 @@ static void apply_data(struct node *n, const struct pend *e)
 	}
 	if (r.kind == COORD_OPEN)
 		sessions_opened(&n->sessions, r.session);
+	if (mutant(ANSWER_FIRST))
+		propose_applied(n, e, &r);
 	/* WHY answers after the feed: who hears of its own write first must find others told as well. */
 	for (uint32_t i = 0; i < n->nlisteners; i++)
 		if (n->listener[i].on_applied)
 			n->listener[i].on_applied(n->listener[i].user, e->zxid, &r);
-	propose_applied(n, e, &r);
+	if (!mutant(ANSWER_FIRST))
+		propose_applied(n, e, &r);
 }
 
 static void apply_to(struct node *n, uint64_t commit)

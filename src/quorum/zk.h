@@ -15,6 +15,8 @@
  *   Z4  a session is served by one connection of a node: a newer one closes the older
  *   Z5  what clients have in flight together is bounded in number and bytes; beyond it they are not read, so the
  *       system's own proposals never queue behind more than that
+ *   Z6  a node that has not had a quorum for a second ends its connections (local read-only sessions excepted): a
+ *       client that is answered can count on its session
  */
 #ifndef QUORUM_ZK_H
 #define QUORUM_ZK_H

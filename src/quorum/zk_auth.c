@@ -149,7 +149,7 @@ void zk_auth(struct zk_conn *c, int32_t xid, const uint8_t *body, uint32_t len)
 
 	arena_init(&a, 256, 4096);
 	if (wire_decode_some(&wire_zk_auth_packet, 0, body, len, &a, &p, &used) != OK) {
-		c->calls->abort(c->net);
+		zk_abort(c);
 		arena_release(&a);
 		return;
 	}
@@ -351,7 +351,7 @@ void zk_sasl(struct zk_conn *c, int32_t xid, const uint8_t *body, uint32_t len)
 
 	arena_init(&a, 256, 4096);
 	if (wire_decode_some(&wire_zk_sasl_request, 0, body, len, &a, &q, &used) != OK || q.token.len < 0)
-		c->calls->abort(c->net);
+		zk_abort(c);
 	else if (!c->z->conf.users)
 		answer_token(c, xid, ZK_OK, BYTES_NULL);	/* as a ZooKeeper without a login section does */
 	else if (c->sasl)

@@ -4,10 +4,12 @@
 
 #include "base/assert.h"
 #include "base/be.h"
+#include "base/mutant.h"
 #include "quorum/zk_int.h"
 #include "wire/zk_gen.h"
 
 #define SCAN_US 500000u
+#define ALONE_US 1000000u		/* longer than an election takes */
 #define GREETING_US 10000000u		/* sessionlessCnxnTimeout */
 #define PASSWORD 16
 
@@ -27,11 +29,12 @@ void zk_send(struct zk_conn *c, struct buf *b)
 {
 	size_t len;
 
-	if (c->closed || !jute_end(b)) {
-		if (c->closed)
-			buf_release(b);
-		else
-			c->calls->abort(c->net);
+	if (c->closed || c->aborted) {
+		buf_release(b);
+		return;
+	}
+	if (!jute_end(b)) {
+		zk_abort(c);
 		return;
 	}
 	uint8_t *p = buf_steal(b, &len);
@@ -61,9 +64,17 @@ void zk_unmute(struct zk_conn *c, enum zk_mute why)
 		c->calls->unmute(c->net);
 }
 
+void zk_abort(struct zk_conn *c)
+{
+	if (c->closed || c->aborted)
+		return;
+	c->aborted = true;
+	c->calls->abort(c->net);
+}
+
 void zk_close(struct zk_conn *c)
 {
-	if (c->closed)
+	if (c->closed || c->aborted)
 		return;
 	c->mode = ZK_CLOSING;
 	zk_mute(c, ZK_MUTE_CLOSING);
@@ -242,7 +253,7 @@ static void on_opened(struct node_req *q, int err, int64_t zxid, const struct co
 		return;
 	}
 	if (err) {
-		c->calls->abort(c->net);
+		zk_abort(c);
 		return;
 	}
 	answer_hello(c, coord_session(node_coord(c->z->node), r->session));
@@ -263,7 +274,7 @@ static void open_session(struct zk_conn *c, uint32_t timeout_ms)
 	if (node_propose(c->z->node, b.p, (uint32_t)b.len, true, &o->node) != OK) {
 		c->nsent--;
 		mem_free(o);
-		c->calls->abort(c->net);
+		zk_abort(c);
 	}
 	buf_release(&b);
 }
@@ -293,7 +304,7 @@ static void opening_failed(struct opening *o)
 	if (c->closed)
 		zk_conn_gone(c);
 	else
-		c->calls->abort(c->net);
+		zk_abort(c);
 }
 
 static void on_attached(struct node_req *q, int err, int64_t zxid, const struct coord_result *r)
@@ -414,7 +425,7 @@ static void on_hello(struct zk_conn *c, const uint8_t *frame, uint32_t len)
 		if (err == OK && r.last_zxid_seen > zk_zxid(z))
 			z->conf.on_log(z->conf.user, "refused a client that has seen later changes than this node",
 				       NULL);
-		c->calls->abort(c->net);
+		zk_abort(c);
 		return;
 	}
 	const char *subject = c->calls->subject(c->net);
@@ -519,7 +530,7 @@ void zk_accept(struct zk *z, struct net *net, bool secure, int fd)
 			z->full_told_us = c->born_us;
 			z->conf.on_log(z->conf.user, "too many connections from one host", peer);
 		}
-		c->calls->abort(c->net);
+		zk_abort(c);
 		return;
 	}
 	(void)zk_id_add(c, STR("ip"), str_of(strncmp(peer, "::ffff:", 7) == 0 ? peer + 7 : peer));
@@ -536,6 +547,8 @@ static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 		return;
 	struct zk_conn *c = conn_of(z, r->session);
 
+	if (c && mutant(OLD_STAYS) && r->kind == COORD_ATTACH)
+		return;
 	if (c && !(c->first && c->first->state == ZK_REQ_SENT && c->first->type == ZK_OP_CLOSE_SESSION)) {
 		unbind(c);
 		zk_close(c);			/* it ran out or moved: ZooKeeper says nothing either */
@@ -554,8 +567,8 @@ static void on_reset(void *user)
 	struct zk *z = user;
 
 	for (struct zk_conn *c = z->conns; c; c = c->next)
-		if (!c->closed && c->mode != ZK_GREETING)
-			c->calls->abort(c->net);
+		if (!c->closed && c->mode != ZK_GREETING && !mutant(RESET_KEEPS))
+			zk_abort(c);
 }
 
 static void on_scan(struct loop_timer *t)
@@ -563,14 +576,18 @@ static void on_scan(struct loop_timer *t)
 	struct zk *z = t->user;
 	uint64_t now = z->clock->mono_us(z->clock);
 
+	if (node_ready(z->node))
+		z->ready_us = now;
+	/* Z6. A local session ends when there is a quorum again: the client wants a real one. */
 	for (struct zk_conn *c = z->conns; c; c = c->next)
-		if (c->local && !c->closed && node_ready(z->node))
-			c->calls->abort(c->net);	/* there is a quorum again: the client wants a real session */
+		if (!c->closed && c->mode == ZK_OPEN &&
+		    (c->local ? z->ready_us == now : now - z->ready_us > ALONE_US && !mutant(ALONE_KEEPS)))
+			zk_abort(c);
 	for (struct zk_conn *c = z->conns; c; c = c->next)
 		if (c->mode == ZK_GREETING && !c->closed && now - c->born_us > GREETING_US) {
 			c->born_us = now;
 			z->st.expired_greetings++;
-			c->calls->abort(c->net);
+			zk_abort(c);
 		}
 	z->loop->calls->timer_set(z->loop, t, SCAN_US);
 }
@@ -584,7 +601,7 @@ struct zk *zk_new(struct node *node, struct loop *loop, struct clock *clock,
 	z->loop = loop;
 	z->clock = clock;
 	z->conf = *conf;
-	z->started_us = clock->mono_us(clock);
+	z->started_us = z->ready_us = clock->mono_us(clock);
 	z->data = zk_watch_new();
 	z->child = zk_watch_new();
 	z->late_tail = &z->late;

@@ -59,7 +59,8 @@ struct zk_conn {
 	const struct net_calls *calls;	/* of port */
 	struct net_conn *net;
 	enum zk_mode mode;
-	bool closed, read_only_known, read_only;
+	bool closed, aborted;		/* aborted: on_close() is on its way, nothing is done for it any more */
+	bool read_only_known, read_only;
 	unsigned muted;
 	int64_t session, attached;	/* attached: which attachment of the session this is, see coord_session */
 	bool heard;			/* in z->heard */
@@ -99,7 +100,7 @@ struct zk {
 	uint64_t pending_bytes, event_mark;
 	struct zk_stats st;
 	struct zk_summary reads, updates;
-	uint64_t started_us;
+	uint64_t started_us, ready_us;	/* ready: when it was known last that there is a quorum */
 	bool draining;
 	struct watch_table *data, *child;
 	int64_t *heard;			/* sessions of this turn: one keep-alive each */
@@ -114,6 +115,7 @@ void zk_mute(struct zk_conn *c, enum zk_mute why);
 void zk_unmute(struct zk_conn *c, enum zk_mute why);
 void zk_send(struct zk_conn *c, struct buf *b);		/* b is consumed */
 void zk_close(struct zk_conn *c);			/* after what was sent */
+void zk_abort(struct zk_conn *c);			/* at once; c is there until its on_close() */
 void zk_conn_gone(struct zk_conn *c);			/* closed, and nothing of it is in the log any more */
 bool zk_id_add(struct zk_conn *c, struct str scheme, struct str id);	/* false: it has too many */
 struct bytes zk_ids(const struct zk_conn *c);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "base/be.h"
 #include "quorum/zk_int.h"
 #include "wire/zk_gen.h"
@@ -369,7 +370,7 @@ static enum coord_code set_watches(struct reading *r, int version)
 
 		if (!n)
 			zk_event(c, -1, ZK_EVENT_DELETED, q.data[i]);
-		else if (n->mzxid > q.relative_zxid)
+		else if (n->mzxid > q.relative_zxid && !mutant(MISSED_UNTOLD))
 			zk_event(c, -1, ZK_EVENT_DATA, q.data[i]);
 		else
 			zk_watch_add(c, c->z->data, q.data[i], ZK_WATCH_ONCE);

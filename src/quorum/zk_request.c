@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/be.h"
+#include "base/mutant.h"
 #include "quorum/zk_int.h"
 #include "wire/zk_gen.h"
 
@@ -133,7 +134,8 @@ static bool crowded(const struct zk *z)
 /* Answers leave from the head on, until one is still in the log. */
 static void run_queue(struct zk_conn *c)
 {
-	while (c->first && c->first->state != ZK_REQ_SENT && !c->closed) {
+	/* WHY not of an aborted one: what ended it may have left a request in front without an answer. */
+	while (c->first && c->first->state != ZK_REQ_SENT && !c->closed && !c->aborted) {
 		struct zk_req *r = c->first;
 		bool close = r->close_after;
 
@@ -197,7 +199,7 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 	}
 	/* Nobody can say whether it happened, or the session is elsewhere now: the client has to ask. */
 	if (err || res->code == ZK_SESSION_MOVED) {
-		c->calls->abort(c->net);
+		zk_abort(c);
 		return;
 	}
 	zk_write_reply(r, zxid, res);
@@ -216,7 +218,7 @@ static void on_synced(struct node_read *q, int err)
 		if (c->nsent == 0)
 			zk_conn_gone(c);
 	} else if (err) {
-		c->calls->abort(c->net);
+		zk_abort(c);
 	} else {
 		run_queue(c);
 	}
@@ -274,7 +276,7 @@ static void write_request(struct zk_conn *c, int32_t xid, int32_t type, const ui
 	if (!r->fail)
 		r->fail = ZK_SYSTEM_ERROR;
 	if (err == E_AGAIN)			/* no leader: another node may have one */
-		c->calls->abort(c->net);
+		zk_abort(c);
 	else
 		run_queue(c);
 }
@@ -285,7 +287,7 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 	bool kept = false;
 
 	if (len < HEADER || z->draining) {
-		c->calls->abort(c->net);
+		zk_abort(c);
 		c->calls->frame_free(c->port, frame);
 		return;
 	}
@@ -311,7 +313,7 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 		zk_close(c);
 	} else if (zk_is_write(type)) {
 		write_request(c, xid, type, body, len);
-	} else if (c->first || type == ZK_OP_SYNC || z->turn_us > ZK_TURN_US) {
+	} else if ((c->first && !mutant(READ_OVERTAKES)) || type == ZK_OP_SYNC || z->turn_us > ZK_TURN_US) {
 		struct zk_req *r = enqueue(c, xid, type, len);
 
 		r->frame = frame;
@@ -321,7 +323,10 @@ void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len)
 			r->state = ZK_REQ_SENT;
 			r->read.done = on_synced;
 			c->nsent++;
-			node_read(z->node, &r->read);
+			if (mutant(SYNC_LOCAL))
+				on_synced(&r->read, OK);
+			else
+				node_read(z->node, &r->read);
 		} else if (c->first == r) {
 			make_late(c);
 		}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "quorum/zk_int.h"
 
 #define BUCKETS_MIN 1024u
@@ -183,7 +184,7 @@ void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, uns
 	}
 	w->modes |= mode;
 	if (c->watch_bytes > ZK_WATCHES_MAX)
-		c->calls->abort(c->net);
+		zk_abort(c);
 }
 
 bool zk_watch_has(struct zk_conn *c, struct watch_table *t, struct str path, unsigned modes)
@@ -230,7 +231,7 @@ void zk_event(struct zk_conn *c, int64_t zxid, enum zk_event type, struct str pa
 	c->event_bytes += b.len + EVENT_COST;
 	zk_send(c, &b);
 	if (c->event_bytes > ZK_EVENTS_MAX)
-		c->calls->abort(c->net);	/* its client does not read, and is to set its watches again */
+		zk_abort(c);	/* its client does not read, and is to set its watches again */
 }
 
 struct firing {
@@ -245,7 +246,7 @@ struct firing {
 
 static void tell(const struct firing *f, struct zk_conn *c)
 {
-	if (c->mark == f->mark)
+	if (c->mark == f->mark && !mutant(TOLD_TWICE))
 		return;
 	c->mark = f->mark;
 	if (f->secret || (!(c->z->conf.rules.flags & COORD_SKIP_ACL) && !coord_allows(f->acl, PERM_READ, zk_ids(c))))
@@ -264,7 +265,8 @@ static void fire(struct watch_table *t, const struct firing *f)
 			struct zk_conn *c = w->c;
 
 			next = w->next;
-			weaken(w, ZK_WATCH_ONCE);
+			if (!mutant(WATCH_STAYS))
+				weaken(w, ZK_WATCH_ONCE);
 			tell(f, c);
 		}
 		path_done(t, p);

@@ -309,7 +309,7 @@ static void tell_accept(void *arg)
 
 	for (struct net_conn *k = h->conns; k != c; k = k->next)
 		fd++;
-	h->w->accept(h->w->ctx, h, fd);
+	h->w->accept(h->w->ctx, h, fd, c->far);
 }
 
 /* Whole frames, one after the other. */

@@ -66,8 +66,8 @@ struct sim_network {
 	struct sim_fs_mem mem;			/* of the machine, not of a process */
 	/* The world's: fn(arg) is an event of the process on h. It may be killed there (fn does not come back). */
 	void (*run)(void *ctx, struct sim_host *h, void (*fn)(void *arg), void *arg);
-	/* A connection came in; inside run(). */
-	void (*accept)(void *ctx, struct sim_host *h, int fd);
+	/* A connection came in, from machine number `from`; inside run(). */
+	void (*accept)(void *ctx, struct sim_host *h, int fd, uint32_t from);
 	void *ctx;
 };
 

@@ -28,8 +28,9 @@ static uint64_t mix_bytes(uint64_t h, const void *p, size_t n)
 
 void check_free(struct world *w)
 {
-	for (uint32_t i = 0; i < PATHS + CLIENTS; i++)
+	for (uint32_t i = 0; i < NAMES; i++)
 		mem_free(w->path[i].v);
+	mem_free(w->moment);
 	mem_free(w->log);
 	mem_free(w->term_at);
 	mem_free(w->leader_of);
@@ -194,7 +195,7 @@ void check_reset(struct machine *m)
 		check_tree(m, a);
 }
 
-static int path_of(struct str s)
+int path_of(struct str s)
 {
 	if (s.len != 3 && s.len != 2)
 		return -1;
@@ -203,9 +204,14 @@ static int path_of(struct str s)
 	return s.p[1] == 'e' && s.len == 3 ? PATHS + s.p[2] - '0' : -1;
 }
 
+uint64_t check_tag(const uint8_t *value, int32_t len)
+{
+	return len == 8 ? be64_get(value) : 0;
+}
+
 static uint64_t tag_of(const struct znode *n)
 {
-	return n && n->value_len == 8 ? be64_get(n->value) : 0;
+	return n ? check_tag(n->value, n->value_len) : 0;
 }
 
 static void note_tag(struct world *w, uint64_t tag, uint64_t *last)
@@ -229,6 +235,8 @@ static void note_changes(struct world *w, int64_t zxid, const struct coord_resul
 		const struct coord_change *k = &r->changes[i];
 		int p = path_of(k->path);
 
+		if (zookeeper)
+			watch_note(w, zxid, k);
 		if (k->what == COORD_CREATE || k->what == COORD_SET)
 			note_tag(w, tag_of(k->node), &last);
 		if (p < 0)
@@ -239,7 +247,7 @@ static void note_changes(struct world *w, int64_t zxid, const struct coord_resul
 		h->v = world_room(h->v, h->n, &h->cap, sizeof *h->v);
 		h->v[h->n++] = (struct version){ .zxid = zxid, .exists = k->node != NULL,
 			.version = k->node ? k->node->version : 0, .tag = tag_of(k->node), .owner = k->node
-				? coord_owner(k->node) : 0 };
+				? coord_owner(k->node) : 0, .system = k->node && k->node->system };
 	}
 }
 
@@ -258,6 +266,7 @@ static void note_end(struct machine *m, struct session *s)
 	uint64_t term = raft_term_of(&m->node->raft, m->node->applied);
 
 	s->gone = true;
+	s->gone_us = w->sim.now_us;
 	count(s->asked ? C_close : C_expire);
 	for (uint32_t i = 0; i < MACHINES && !s->asked; i++) {
 		struct clock *clock = &w->m[i].host->clock;
@@ -340,7 +349,7 @@ void check_applied(struct machine *m, int64_t zxid, const struct coord_result *r
 
 /* ---- operations: Q5, Q6 ---- */
 
-static struct version at(const struct world *w, uint32_t path, int64_t zxid)
+struct version check_at(const struct world *w, uint32_t path, int64_t zxid)
 {
 	const struct history *h = &w->path[path];
 	struct version none = { 0 };
@@ -360,10 +369,13 @@ static bool spec_step(struct version *now, const struct op *op, const struct ste
 	if (s->kind == COORD_CREATE) {
 		if (v->exists)
 			return false;
-		*v = (struct version){ .exists = true, .tag = op->tag, .owner = s->ephemeral ? op->session : 0 };
+		*v = (struct version){ .exists = true, .tag = op->tag, .owner = s->ephemeral ? op->session : 0,
+			.system = !op->front };
 		return true;
 	}
 	if (!v->exists || (s->version != -1 && s->version != v->version))
+		return false;
+	if (op->front && v->system && s->kind != COORD_CHECK)
 		return false;
 	if (s->kind == COORD_DELETE)
 		*v = (struct version){ 0 };
@@ -374,50 +386,58 @@ static bool spec_step(struct version *now, const struct op *op, const struct ste
 	return true;
 }
 
-static void check_batch(struct flight *f, int64_t zxid, const struct coord_result *r)
+void check_steps(struct world *w, const struct op *op, int64_t zxid, bool said_ok)
 {
-	struct world *w = f->w;
-	struct version now[PATHS + CLIENTS];
+	struct version now[NAMES];
 	bool ok = true;
 
-	if (r->err == E_CLOSED || (r->err && f->op.session && !coord_session(node_coord(w->m[f->at].node),
-		f->op.session)))
-		return;			/* its session is over: nothing else is judged */
-	for (uint32_t i = 0; i < PATHS + CLIENTS; i++)
-		now[i] = at(w, i, zxid - 1);
-	for (uint32_t i = 0; i < f->op.nsteps && ok; i++)
-		ok = spec_step(now, &f->op, &f->op.step[i]);
-	if (ok != (r->err == OK))
-		broken(w, "Q6", "operation %llu at zxid %lld: %s, it must %s", (unsigned long long)f->op.tag,
-			(long long)zxid,
-		       err_text(r->err), ok ? "succeed" : "fail");
-	for (uint32_t i = 0; i < PATHS + CLIENTS; i++) {
-		struct version is = at(w, i, zxid), must_be = ok ? now[i] : at(w, i, zxid - 1);
+	for (uint32_t i = 0; i < NAMES; i++)
+		now[i] = check_at(w, i, zxid - 1);
+	for (uint32_t i = 0; i < op->nsteps && ok; i++)
+		ok = spec_step(now, op, &op->step[i]);
+	if (ok != said_ok)
+		broken(w, "Q6", "operation %llu at zxid %lld: %s, it must %s", (unsigned long long)op->tag,
+		       (long long)zxid, said_ok ? "success" : "refused", ok ? "succeed" : "fail");
+	for (uint32_t i = 0; i < NAMES; i++) {
+		struct version is = check_at(w, i, zxid), must_be = ok ? now[i] : check_at(w, i, zxid - 1);
 
 		if (is.exists != must_be.exists || (is.exists && (is.version != must_be.version ||
 			is.tag != must_be.tag)))
 			broken(w, "Q6", "operation %llu at zxid %lld left path %u with version %d",
-				(unsigned long long)f->op.tag,
+				(unsigned long long)op->tag,
 			       (long long)zxid, i, is.version);
 	}
-	count(ok ? f->op.nsteps > 1 ? C_multi : C_write : C_cond);
+}
+
+static void check_batch(struct flight *f, int64_t zxid, const struct coord_result *r)
+{
+	struct world *w = f->w;
+
+	if (r->err == E_CLOSED || (r->err && f->op.session && !coord_session(node_coord(w->m[f->at].node),
+		f->op.session)))
+		return;			/* its session is over: nothing else is judged */
+	check_steps(w, &f->op, zxid, r->err == OK);
+	count(r->err == OK ? f->op.nsteps > 1 ? C_multi : C_write : C_cond);
+}
+
+void check_acked(struct world *w, const struct op *op, int64_t zxid)
+{
+	if (!find(w, zxid))
+		broken(w, "Q5", "operation %llu was acknowledged at zxid %lld, which nobody applied",
+		       (unsigned long long)op->tag, (long long)zxid);
+	if (zxid <= op->floor)
+		broken(w, "Q6",
+			"operation %llu took effect at zxid %lld, before %lld, which was acknowledged before it began",
+		       (unsigned long long)op->tag, (long long)zxid, (long long)op->floor);
+	if (zxid > w->acked)
+		w->acked = zxid;
 }
 
 void check_write(struct flight *f, int64_t zxid, const struct coord_result *r)
 {
-	struct world *w = f->w;
-
-	if (!find(w, zxid))
-		broken(w, "Q5", "operation %llu was acknowledged at zxid %lld, which nobody applied",
-		       (unsigned long long)f->op.tag, (long long)zxid);
-	if (zxid <= f->op.floor)
-		broken(w, "Q6",
-			"operation %llu took effect at zxid %lld, before %lld, which was acknowledged before it began",
-		       (unsigned long long)f->op.tag, (long long)zxid, (long long)f->op.floor);
+	check_acked(f->w, &f->op, zxid);
 	if (f->op.what == OP_WRITE && !f->op.sequence)
 		check_batch(f, zxid, r);
-	if (zxid > w->acked)
-		w->acked = zxid;
 }
 
 void check_read(struct flight *f, bool barrier)
@@ -429,7 +449,7 @@ void check_read(struct flight *f, bool barrier)
 
 	path_name(f->op.step[0].path, name);
 	const struct znode *n = coord_find(c, str_of(name));
-	struct version v = at(w, f->op.step[0].path, zxid);
+	struct version v = check_at(w, f->op.step[0].path, zxid);
 
 	if (barrier && zxid < f->op.floor)
 		broken(w, "Q6", "a read on n%u saw zxid %lld, after %lld had been acknowledged", f->at, (long long)zxid,
@@ -474,6 +494,7 @@ void check_end(struct world *w)
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		if (w->client[i].acks < 2 && !w->client[i].silent)
 			broken(w, "Q10", "client %u is not served", i);
+	zclients_end(w);
 	for (uint32_t i = 0; i < role.nmembers; i++) {
 		struct machine *m = &w->m[role.members[i].id];
 

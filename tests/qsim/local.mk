@@ -1,5 +1,6 @@
 check_PROGRAMS += tests/qsim/run
-tests_qsim_run_SOURCES = %D%/run.c %D%/world.c %D%/world.h %D%/nemesis.c %D%/client.c %D%/check.c tests/sim/heap.c \
+tests_qsim_run_SOURCES = %D%/run.c %D%/world.c %D%/world.h %D%/nemesis.c %D%/client.c %D%/check.c \
+	%D%/zclient.c %D%/watches.c tests/sim/heap.c \
 	tests/sim/heap.h
 tests_qsim_run_CPPFLAGS = $(AM_CPPFLAGS) -DMUTANTS
 # Not libmem: heap.c takes its place.

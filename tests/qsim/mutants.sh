@@ -36,9 +36,23 @@ list() {
 	LEARNER_LOST            11990  12000   Q10
 	END
 }
+zookeeper() {
+	cat <<-END
+	WATCH_STAYS             1      30      Q11
+	TOLD_TWICE              1      30      Q11
+	ANSWER_FIRST            1      30      Q5 Q11
+	MISSED_UNTOLD           1      30      Q11
+	RESET_KEEPS             1      300     Q11
+	OLD_STAYS               2      30      Q12
+	READ_OVERTAKES          1      30      Q13
+	SYNC_LOCAL              3      30      Q6
+	ALONE_KEEPS             27     300     Q12 Q7
+	END
+}
+zookeeper | MODE=--zookeeper "$(dirname "$0")/../sim/each_mutant.sh" "$run" || exit 1
 list | "$(dirname "$0")/../sim/each_mutant.sh" "$run" || exit 1
 cd "$(dirname "$0")/../.." || exit 1
 for mutant in $(sed -n 's/.*[^a-z_]mutant(\([A-Z_]*\)).*/\1/p' src/raft/*.c src/quorum/*.c src/coord/*.c); do
-	list | grep -q "^$mutant " || grep -q "^mutant $mutant " tests/scenario/*.txt ||
+	{ list; zookeeper; } | grep -q "^$mutant " || grep -q "^mutant $mutant " tests/scenario/*.txt ||
 		grep -q "^$mutant " tests/jepsen/mutants.sh || { echo "UNSOUGHT: $mutant"; exit 1; }
 done

@@ -1,8 +1,9 @@
 /*
  * run.c - runs seeds of the simulator's second world, a quorum, and tells what was reached.
  *
- *   run --seeds N [--from S] [--mutant NAME] [--want LIST] [--trace] [--all]
+ *   run --seeds N [--from S] [--zookeeper] [--mutant NAME] [--want LIST] [--trace] [--all]
  *
+ * --zookeeper: clients of the ZooKeeper front as well; a seed is another run then.
  * Ends with "N passed, N failed". --trace: one line an event. --all: each counter must have been reached.
  * --want: ends with the first seed that breaks one of these invariants, and tells it; for mutants.
  * docs/simulator.md
@@ -44,6 +45,7 @@ static const char *run_seed(uint64_t seed, uint64_t *ret_hash, char *ret_detail,
 		nemesis_calm(w);
 		run_until(w, FAULTS_US + CALM_US / 2);
 		clients_calm(w);
+		zclients_calm(w);
 		run_until(w, FAULTS_US + CALM_US);
 	}
 	if (!w->broken)
@@ -83,12 +85,12 @@ static bool column(int *n, const char *text, uint64_t v)
 static bool report(void)
 {
 #define X(name, text) text,
-	static const char *const texts[C_N] = { COUNTERS(X) };
+	static const char *const texts[C_N] = { COUNTERS(X) ZCOUNTERS(X) };
 #undef X
 	bool zero = false;
 	int n = 0;
 
-	for (int i = 0; i < C_N; i++)
+	for (int i = 0; i < (zookeeper ? (int)C_N : (int)C_N_NATIVE); i++)
 		zero |= column(&n, texts[i], counted[i]);
 	zero |= column(&n, "network: frames", net.frames);
 	zero |= column(&n, "network: slow frames", net.slow);
@@ -129,11 +131,14 @@ int main(int argc, char **argv)
 			want = argv[++i];
 		} else if (strcmp(argv[i], "--trace") == 0) {
 			tracing = true;
+		} else if (strcmp(argv[i], "--zookeeper") == 0) {
+			zookeeper = true;
 		} else if (strcmp(argv[i], "--all") == 0) {
 			all = true;
 		} else {
 			fprintf(stderr,
-				"usage: run [--seeds N] [--from S] [--mutant NAME] [--want LIST] [--trace] [--all]\n");
+				"usage: run [--seeds N] [--from S] [--zookeeper] [--mutant NAME] [--want LIST] "
+				"[--trace] [--all]\n");
 			return 2;
 		}
 	}
@@ -155,9 +160,9 @@ int main(int argc, char **argv)
 		passed += !what;
 		failed += what != NULL;
 		if (what && (!want || in_list(want, what)))
-			printf("seed %llu: %s broken: %s (replay: run --from %llu --seeds 1 --trace)\n",
-				(unsigned long long)s,
-			       what, detail, (unsigned long long)s);
+			printf("seed %llu: %s broken: %s (replay: run%s --from %llu --seeds 1 --trace)\n",
+			       (unsigned long long)s, what, detail, zookeeper ? " --zookeeper" : "",
+			       (unsigned long long)s);
 		fflush(stdout);
 		found = what && want && in_list(want, what);
 	}

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 uint64_t counted[C_N];
-bool tracing;
+bool tracing, zookeeper;
 
 void broken(struct world *w, const char *what, const char *fmt, ...)
 {
@@ -115,12 +115,22 @@ void machine_run(struct machine *m, void (*fn)(void *arg), void *arg)
 
 static void run(void *ctx, struct sim_host *h, void (*fn)(void *arg), void *arg)
 {
+	if (h->number == ZHOST) {
+		fn(arg);
+		sim_host_turn(h);
+		return;
+	}
 	machine_run(&((struct world *)ctx)->m[h->number], fn, arg);
 }
 
-static void accept_peer(void *ctx, struct sim_host *h, int fd)
+static void accept_conn(void *ctx, struct sim_host *h, int fd, uint32_t from)
 {
-	node_accept(((struct world *)ctx)->m[h->number].node, fd);
+	struct machine *m = &((struct world *)ctx)->m[h->number];
+
+	if (from == ZHOST)
+		zk_accept(m->zk, &m->host->net, false, fd);
+	else
+		node_accept(m->node, fd);
 }
 
 static uint64_t disk_stands(void *ctx)
@@ -210,6 +220,24 @@ static void on_reset(void *user)
 	check_reset(user);
 }
 
+static struct world *random_of;		/* one world runs at a time */
+
+static void random_bytes(void *p, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		((uint8_t *)p)[i] = (uint8_t)rng_next(&random_of->sim.rng);
+}
+
+static void open_front(struct machine *m)
+{
+	struct zk_config c = { .tick_ms = 500, .session_ms_min = 1000, .session_ms_max = 10000, .frame_max = 0xfffff,
+		.outstanding_max = 6, .reap_ms = 60000, .rules = { .flags = COORD_SKIP_ACL }, .words = "",
+		.random = random_bytes, .on_log = on_log, .user = m };
+
+	random_of = m->w;
+	m->zk = zk_new(m->node, &m->host->loop, &m->host->clock, &c);
+}
+
 static void open_node(void *arg)
 {
 	struct machine *m = arg;
@@ -248,6 +276,8 @@ static void open_node(void *arg)
 	counted[C_repaired] += m->node->log.repaired;
 	node_listen(m->node, &(struct node_listener){ on_lead, on_applied, on_reset, m });
 	check_started(m);
+	if (zookeeper)
+		open_front(m);
 	node_start(m->node);
 }
 
@@ -288,6 +318,7 @@ void machine_kill(struct machine *m, bool power)
 	sim_disk_reset(&m->disk);
 	heap_drop(&m->heap);
 	m->node = NULL;
+	m->zk = NULL;
 	m->alive = m->admin_busy = false;
 	if (power)
 		sim_fs_power_loss(m->fs);
@@ -358,7 +389,7 @@ struct world *world_new(uint64_t seed)
 	sim_init(&w->sim, seed);
 	sim_network_init(&w->net, &w->sim, &outside);
 	w->net.run = run;
-	w->net.accept = accept_peer;
+	w->net.accept = accept_conn;
 	w->net.ctx = w;
 	w->lost = -1;
 	w->nvoters = sizes[rng_below(&w->sim.rng, 6)];
@@ -368,6 +399,8 @@ struct world *world_new(uint64_t seed)
 		w->voters[i] = (struct node_peer){ i, w->address[i] };
 	nemesis_init(w);
 	clients_init(w);
+	if (zookeeper)
+		zclients_init(w);
 	for (uint32_t i = 0; i < w->nvoters; i++)
 		machine_start_in(&w->m[i], rng_below(&w->sim.rng, 300000));
 	return w;
@@ -385,6 +418,7 @@ void world_free(struct world *w)
 		sim_disk_reset(&m->disk);
 		sim_fs_free(m->fs);
 	}
+	zclients_free(w);
 	check_free(w);
 	sim_release(&w->sim);
 	mem_free(w);

@@ -6,7 +6,9 @@
  * world.c    machines: start, death, power, events
  * nemesis.c  what is done to them, and the operator
  * client.c   what clients ask and are told
- * check.c    what was promised: the invariants Q1 .. Q10
+ * zclient.c  clients of the ZooKeeper front, over the network: with `zookeeper` only
+ * watches.c  which events such a client must be told, and when
+ * check.c    what was promised: the invariants Q1 .. Q13
  *
  * The code under test is all of a node behind node.h, with src/raft and src/coord. docs/simulator.md
  */
@@ -18,13 +20,17 @@
 #include "../sim/heap.h"
 #include "base/rng.h"
 #include "quorum/node_in.h"
+#include "quorum/zk.h"
 #include "sim/sim.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_net.h"
 
 #define MACHINES 6			/* five voters, and one to take a place */
 #define CLIENTS 6
+#define ZCLIENTS 4			/* of the ZooKeeper front; all on one machine: */
+#define ZHOST MACHINES
 #define PATHS 10			/* of plain nodes */
+#define NAMES (PATHS + CLIENTS + ZCLIENTS)	/* with each client's ephemeral one */
 #define DIR "/q"
 #define FAULTS_US 22000000u		/* the phase with faults */
 #define CALM_US 12000000u		/* and the one without, in which everything must go well */
@@ -51,8 +57,20 @@
 	X(nospc, "proposals refused: disk full") X(open, "sessions opened") X(close, "sessions closed") \
 	X(expire, "sessions expired") X(silent, "clients that fell silent") X(attach, \
 		"sessions that moved to another node")
+/* With ZooKeeper clients only. */
+#define ZCOUNTERS(X) \
+	X(z_open, "ZooKeeper: sessions opened") X(z_again, "ZooKeeper: sessions attached again") \
+	X(z_expired, "ZooKeeper: sessions found expired") X(z_closed, "ZooKeeper: sessions closed") \
+	X(z_lost, "ZooKeeper: connections lost") X(z_left, "ZooKeeper: connections left open") \
+	X(z_mute, "ZooKeeper: clients that heard nothing") X(z_cut, "ZooKeeper: clients cut off") \
+	X(z_write, "ZooKeeper: writes acknowledged") X(z_no, "ZooKeeper: writes refused") \
+	X(z_multi, "ZooKeeper: multis acknowledged") X(z_read, "ZooKeeper: reads") X(z_sync, "ZooKeeper: syncs") \
+	X(z_unsure, "ZooKeeper: outcomes unknown") X(z_once, "ZooKeeper: events of one-shot watches") \
+	X(z_every, "ZooKeeper: events of persistent watches") X(z_set, "ZooKeeper: watches set again") \
+	X(z_missed, "ZooKeeper: events of what was missed") X(z_unmoved, "ZooKeeper: watches kept over a move")
 #define X(name, text) C_##name,
-enum counter { COUNTERS(X) C_N };
+enum counter { COUNTERS(X) ZCOUNTERS(X) C_N };
+#define C_N_NATIVE C_z_open
 #undef X
 
 /* What the tree says of a path, from a zxid on. */
@@ -62,6 +80,7 @@ struct version {
 	int32_t version;
 	uint64_t tag;			/* of the operation that wrote the value */
 	int64_t owner;
+	bool system;			/* made by the system: ZooKeeper clients may only read it */
 };
 
 struct history {			/* of one path */
@@ -88,6 +107,7 @@ struct op {				/* one operation of a client */
 	int64_t session;
 	int64_t floor;			/* newest zxid acknowledged to anybody before it began */
 	bool sequence;
+	bool front;			/* of a ZooKeeper client */
 };
 
 struct flight {				/* an operation in the hands of a node */
@@ -125,6 +145,7 @@ struct session {			/* as the checker knows it */
 	int64_t id;
 	uint32_t timeout_ms;
 	bool gone, asked;		/* asked: its client wanted its end */
+	uint64_t gone_us;
 	uint64_t touched_us;
 	struct {
 		uint64_t term;
@@ -140,6 +161,7 @@ struct machine {
 	struct sim_disk disk;
 	struct heap heap;
 	struct node *node;
+	struct zk *zk;
 	char cluster_id[24];
 	jmp_buf death;
 	bool inside, alive, fatal, empty_it;
@@ -161,6 +183,24 @@ struct applied {			/* by any node, in the order of zxids */
 	int64_t time_ms;		/* the tree's clock then */
 };
 
+struct moment {				/* a change of one node, in the order of the log */
+	int64_t zxid;
+	enum coord_op_kind what;
+	char path[32];
+};
+
+struct watches {			/* of one ZooKeeper client, as it believes it has them */
+	uint64_t at;			/* moments before it have been looked at */
+	unsigned step;			/* of moment `at`: 1, the node's own event is dealt with */
+	uint8_t on[NAMES + 1];		/* enum watch bits; the last one: of "/" */
+	int64_t away_zxid;		/* what it had seen when its connection ended */
+};
+
+enum watch { WATCH_DATA = 1, WATCH_EXIST = 2, WATCH_CHILD = 4, WATCH_PERSISTENT = 8, WATCH_RECURSIVE = 16 };
+#define WATCH_ROOT NAMES
+
+struct zclient;
+
 struct world {
 	struct sim sim;
 	struct sim_network net;
@@ -179,7 +219,11 @@ struct world {
 	int lost;			/* machine whose disk was lost and is not replaced yet; -1: none */
 	uint64_t lost_us;
 	/* what is known */
-	struct history path[PATHS + CLIENTS];	/* "/p0" ..., then "/e0" ...: each client's ephemeral one */
+	struct history path[NAMES];	/* "/p0" ..., then "/e0" ...: each client's ephemeral one */
+	struct moment *moment;
+	uint64_t nmoments, moment_cap;
+	struct zclient *zclients;	/* NULL: none */
+	struct zlink *zlinks;
 	struct applied *log;
 	uint64_t nlog, log_cap;
 	uint64_t *term_at;		/* of each committed entry, 0: not seen */
@@ -198,6 +242,7 @@ struct world {
 
 extern uint64_t counted[C_N];
 extern bool tracing;
+extern bool zookeeper;			/* clients of the ZooKeeper front, too */
 
 static inline void count(enum counter c)
 {
@@ -245,7 +290,31 @@ void check_read(struct flight *f, bool barrier);
 void check_told(struct world *w, uint64_t tag, int err);
 struct session *check_session(struct world *w, int64_t id);
 void check_end(struct world *w);
-/* The name of a path of `path[]`. */
+/* Did a write do, and say, what the rules want of the state before it? */
+void check_steps(struct world *w, const struct op *op, int64_t zxid, bool ok);
+/* It took effect at zxid. */
+void check_acked(struct world *w, const struct op *op, int64_t zxid);
+struct version check_at(const struct world *w, uint32_t path, int64_t zxid);
+uint64_t check_tag(const uint8_t *value, int32_t len);
+/* The name of a path of `path[]`, and back: -1, another one. */
 void path_name(uint32_t path, char ret[8]);
+int path_of(struct str s);
+
+/* zclient.c */
+void zclients_init(struct world *w);
+void zclients_free(struct world *w);
+void zclients_calm(struct world *w);
+void zclients_end(struct world *w);
+
+/* watches.c */
+void watch_note(struct world *w, int64_t zxid, const struct coord_change *k);
+void watch_begin(struct world *w, struct watches *v, int64_t zxid);	/* a new session, which has seen zxid */
+/* An event came. NULL, or what is wrong with it. */
+const char *watch_event(struct world *w, struct watches *v, int64_t zxid, int32_t type, struct str path);
+/* An answer shows zxid: all events up to it must have come. NULL, or what was not told. */
+const char *watch_shown(struct world *w, struct watches *v, int64_t zxid);
+/* After a reconnection, until SetWatches is answered. */
+const char *watch_caught(struct world *w, struct watches *v, int32_t type, struct str path);
+const char *watch_set_again(struct world *w, struct watches *v, int64_t zxid);
 
 #endif

@@ -32,7 +32,8 @@ world() {
 }
 world tests/sim src/part/libpartm.a src/part/local.mk part:PART_SOURCES log:LOG_SOURCES
 [ ! -f tests/qsim/local.mk ] ||
-	world tests/qsim src/quorum/libnodem.a src/quorum/local.mk quorum:NODE_SOURCES raft:RAFT_SOURCES coord:COORD_SOURCES
+	world tests/qsim src/quorum/libnodem.a src/quorum/local.mk quorum:NODE_SOURCES quorum:ZK_SOURCES \
+		raft:RAFT_SOURCES coord:COORD_SOURCES
 [ $# = 0 ] && exit $bad
 
 mutants=$1; shift
