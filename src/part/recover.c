@@ -1,5 +1,5 @@
 /*
- * recover.c - from files to a record: creation of a replica, recovery after power loss, reaping.
+ * recover.c - from files to a record: creation of a replica, recovery after power loss.
  *
  * What is below the recovery point of the checkpoint was synced and is walked by headers only where
  * something has to be rebuilt (index, producers since the newest snapshot); behind it every batch
@@ -12,7 +12,6 @@
 #include "base/mem.h"
 
 #define REBUILD_INTERVAL 65536u		/* bytes between index entries that are made new */
-#define REAP_FILES 8			/* unlinked per call of part_slot_reap() */
 
 struct numbers {			/* of files, ascending */
 	uint64_t *v;
@@ -264,6 +263,13 @@ static uint64_t walk_from(struct recovery *k, int file, uint64_t bytes)
 	return k->base + e.rel;
 }
 
+/* A clean stop synced what the checkpoint tells. An append that was killed before its commit may have left whole
+ * batches behind it: they are found, count from now on, and were never synced. L2 */
+static bool on_the_platter(const struct recovery *k)
+{
+	return k->clean && ((k->ckpt && k->end <= k->recovery_point) || mutant(CLEAN_FOR_EVER));
+}
+
 static int trim_side_files(struct recovery *k)
 {
 	struct { enum log_kind kind; uint64_t bytes; } v[] = {
@@ -284,8 +290,11 @@ static int trim_side_files(struct recovery *k)
 		err = k->t->disk->calls->size(k->t->disk, file, &have);
 		if (!err && have > v[i].bytes && !mutant(INDEX_NOT_CUT))
 			err = k->t->disk->calls->truncate(k->t->disk, file, v[i].bytes);
-		/* Synced, or a power loss brings back entries of batches that are no more. L6 */
-		if (!err && (have > v[i].bytes || (i == 0 && k->index_changed)) && !mutant(INDEX_NOT_SYNCED))
+		/* Synced, or a power loss brings back entries of batches that are no more (L6). WHY also when nothing
+		 * was cut: a recovery that was killed may have cut it, and not come to its sync. */
+		bool may_differ = have > v[i].bytes || (i == 0 && k->index_changed) || !on_the_platter(k);
+
+		if (!err && may_differ && !mutant(INDEX_NOT_SYNCED))
 			err = k->t->disk->calls->sync(k->t->disk, file);
 		log_files_put(k->t->files, handle);
 		if (err)
@@ -313,13 +322,6 @@ static void count_aborted(struct recovery *k)
 static bool below_recovery_point(const struct recovery *k, uint64_t next_base)
 {
 	return next_base <= k->recovery_point || mutant(HOLES_ALLOWED);
-}
-
-/* A clean stop synced what the checkpoint tells. An append that was killed before its commit may have left whole
- * batches behind it: they are found, count from now on, and were never synced. L2 */
-static bool on_the_platter(const struct recovery *k)
-{
-	return k->clean && ((k->ckpt && k->end <= k->recovery_point) || mutant(CLEAN_FOR_EVER));
 }
 
 /* Walks [first_pos, bytes): headers alone up to the recovery point, then with CRC. */
@@ -624,8 +626,15 @@ static void publish(struct recovery *k, struct part_pub *pub, bool fresh)
 	atomic_fetch_add(&r->seg_gen, 1);
 	CRASH_POINT(recover_publish);
 	part_commit(r, pub);
-	if (fresh)
+	if (fresh) {
 		atomic_store(&r->high_watermark, k->end);
+	} else if (k->txn_open > 0 && !mutant(STABLE_OUTLIVES_CUT)) {
+		/* A marker went, and the transaction that it ended is open again. T12 */
+		uint64_t first = part_first_unstable(k->t, r, atomic_load(&r->commit), k->end);
+
+		if (first < atomic_load(&r->last_stable))
+			atomic_store(&r->last_stable, first);
+	}
 	(void)part_advance(k->t, r, pub);
 	atomic_store(&r->intent, 0);
 	part_set_life(r, PART_ONLINE);
@@ -716,82 +725,4 @@ int part_slot_recover(struct part_table *t, uint32_t slot, bool trusted_clean)
 	part_unlock(t, r, held, &wake);
 	part_tell(t, slot, wake | part_wakes(r, true));
 	return err;
-}
-
-/* ---- reaping ---------------------------------------------------------------------------------- */
-
-/* Unlinks the first files of a folder; E_AGAIN: there may be more, E_NOENT: no folder. */
-static int reap_files(struct part_table *t, const char *folder)
-{
-	struct buf b;
-	struct log_path p;
-	int n = 0, err = log_list(t->disk, folder, &b);
-
-	if (err)
-		return err;
-	for (size_t at = 0; at < b.len && n < REAP_FILES && !err; n++) {
-		log_path_init(&p, folder);
-		log_path_add(&p, "/");
-		log_path_add(&p, (char *)b.p + at);
-		at += strlen((char *)b.p + at) + 1;
-		err = t->disk->calls->unlink(t->disk, p.s);
-	}
-	buf_release(&b);
-	return err ? err : n > 0 ? E_AGAIN : OK;
-}
-
-static int reap_folder(struct part_table *t, struct part_record *r, uint32_t slot)
-{
-	uint64_t w[2] = { atomic_load(&r->topic_id[0]), atomic_load(&r->topic_id[1]) };
-	char text[UUID_TEXT + 1];
-	struct log_path from, to;
-	struct uuid id, found;
-	int err;
-
-	memcpy(&id, w, sizeof id);
-	uuid_text(&id, text);
-	log_path_folder(&from, t->log_dir, part_name(t, slot), atomic_load(&r->partition));
-	to = from;
-	log_path_add(&to, ".");
-	log_path_add(&to, text);
-	log_path_add(&to, "-delete");
-	/* The folder may be another topic's of the same name by now. */
-	if (!log_topic_id_read(t->disk, from.s, &found) && uuid_eq(&found, &id)) {
-		err = t->disk->calls->rename(t->disk, from.s, to.s);
-		if (err)
-			return err;
-	}
-	err = reap_files(t, to.s);
-	if (err)
-		return err == E_NOENT ? OK : err;
-	return t->disk->calls->rmdir(t->disk, to.s);
-}
-
-int part_slot_reap(struct part_table *t, uint32_t slot)
-{
-	struct part_record *r = part_record(t, slot);
-	struct lock_held *held;
-	uint64_t wake = 0;
-	int err;
-
-	if (!r || part_slot_state(t, slot) != PART_DELETING)
-		return E_NOENT;
-	err = part_lock(t, slot, r, &held, &wake);	/* whoever was appending is through */
-	if (err)
-		return err;
-	struct uuid topic_id = part_topic_of(r);
-	int32_t partition = atomic_load(&r->partition);
-
-	atomic_fetch_add(&r->seg_gen, 1);
-	log_files_stale(t->files, slot, atomic_load(&r->seg_gen));
-	part_producers_drop_all(t, slot, r);
-	atomic_store(&r->intent, 0);	/* the next replica of this slot has nothing to finish */
-	part_unlock(t, r, held, &wake);
-	part_tell(t, slot, wake | part_wakes(r, true));
-	err = reap_folder(t, r, slot);
-	if (err)
-		return err;
-	log_ckpt_forget(&t->ckpt, &topic_id, partition);
-	part_set_life(r, PART_FREE);
-	return OK;
 }

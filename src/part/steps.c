@@ -513,7 +513,8 @@ static int sync_aborted(struct part_table *t, uint32_t slot, struct part_record 
 	return err || !any ? err : t->disk->calls->sync_dir(t->disk, folder);
 }
 
-/* The same holds of leader epochs that began in front of the snapshot. */
+/* The same of leader epochs that began in front of the snapshot: without this a power loss may leave an empty file, and
+ * then every batch is read again for them. */
 static int sync_epochs(struct part_table *t, const char *folder)
 {
 	struct log_path p;
@@ -524,8 +525,7 @@ static int sync_epochs(struct part_table *t, const char *folder)
 	err = t->disk->calls->open(t->disk, p.s, 0, &file);
 	if (err)
 		return err == E_NOENT ? OK : err;
-	if (!mutant(EPOCHS_NOT_SYNCED))
-		err = t->disk->calls->sync(t->disk, file);
+	err = t->disk->calls->sync(t->disk, file);
 	t->disk->calls->close(t->disk, file);
 	return err ? err : t->disk->calls->sync_dir(t->disk, folder);
 }

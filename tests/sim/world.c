@@ -143,7 +143,7 @@ void world_point(struct world *w, const char *name)
 	watch_point(w);
 	if (w->calm)
 		return;
-	if (sim_chance(&w->sim, w->kill_ppm)) {
+	if (sim_chance(&w->sim, w->kill_ppm * (strncmp(name, "retain", 6) == 0 ? 5 : 1))) {
 		at->kills++;
 		trace(w, p, "killed", "at %s", name);
 		longjmp(p->death, 1);
