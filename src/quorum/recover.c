@@ -298,6 +298,8 @@ static int load_entries(struct rlog *l, const char *path, const uint8_t *p, uint
 		}
 		if (e.index == l->last && l->last == l->snaps[0] && e.term != l->last_term)
 			return E_CONFLICT;
+		if (e.index - gap > l->proved)
+			l->proved = e.index - gap;
 		rlog_mark(&l->seg[l->nseg - 1], e.index, at);
 		at += RLOG_ENTRY_HEAD + (uint64_t)e.len;
 		if (e.index <= l->last)
@@ -360,6 +362,51 @@ static int load_segment(struct rlog *l, uint64_t first, bool last, const struct 
 	return err;
 }
 
+/* Bytes of a segment that nothing proves to have been durable, once more, and a sync of them. */
+static int write_again_in(struct rlog *l, const struct rlog_seg *s)
+{
+	uint8_t *p = NULL;
+	uint64_t len = 0, at = RLOG_SEGMENT_HEAD, index = s->first;
+	int file, err = rlog_read_all(l->disk, s->path, &p, &len);
+
+	if (err)
+		return err;
+	while (index <= l->proved && at + RLOG_ENTRY_HEAD <= len) {
+		at += RLOG_ENTRY_HEAD + (uint64_t)be32_get(p + at + 4);
+		index++;
+	}
+	if (index == s->first)
+		at = 0;				/* its head was not synced either */
+	err = at < len ? l->disk->calls->open(l->disk, s->path, 0, &file) : OK;
+	if (!err && at < len) {
+		err = rlog_put(l, file, p + at, len - at, at);
+		if (!err)
+			err = l->disk->calls->sync(l->disk, file);
+		l->disk->calls->close(l->disk, file);
+	}
+	mem_free(p);
+	return err;
+}
+
+/*
+ * K10. WHY: after a sync that failed the kernel takes the pages for clean. Who reads them after a restart sees what is
+ * on no disk, and the next sync says that all is well. So what was read and is not proved to have been durable is
+ * written again before it counts: the last group or so.
+ */
+static int write_again(struct rlog *l)
+{
+	int err = OK;
+
+	if (l->proved < l->snaps[0])
+		l->proved = l->snaps[0];
+	for (uint32_t i = l->nseg; !err && i-- > 0 && l->last > l->proved;) {
+		err = write_again_in(l, &l->seg[i]);
+		if (l->seg[i].first <= l->proved + 1)
+			break;
+	}
+	return err;
+}
+
 int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t cap)
 {
 	struct found f = { 0 };
@@ -397,6 +444,11 @@ int rlog_recover(struct rlog *l, const struct rlog_load *load, char *why, size_t
 			err = set_aside(l, &f, i, good, joins);
 			break;
 		}
+	}
+	if (!err && !mutant(TRUSTS_CACHE)) {
+		err = write_again(l);
+		if (err)
+			snprintf(why, cap, "%s: the end of the log: %s", l->dir, err_text(err));
 	}
 	if (!err)		/* names that were read must not be lost by the next power loss either */
 		err = l->disk->calls->sync_dir(l->disk, l->dir);

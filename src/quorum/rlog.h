@@ -26,6 +26,8 @@
  *       hold the snapshot's last entry with its term is not read after it
  *   K9  a folder that a tree of elsewhere is written into has DIR/importing before it belongs to a cluster, and
  *       until all is durable; with it no node starts
+ *   K10 what a start has read counts as durable when the log itself proves it, or it was written again and synced: the
+ *       page cache may hold what a sync that failed has lost
  *
  * All integers are big-endian. Layouts: docs/quorum.md.
  */
@@ -142,6 +144,7 @@ struct rlog {
 	uint64_t written, written_term;	/* in the file */
 	uint64_t syncing, syncing_term;	/* in flight */
 	uint64_t durable;
+	uint64_t proved;		/* at a start: the log itself tells that it had been durable up to here */
 	struct buf gather;
 	bool busy, dir_dirty, cut_dirty, dead, full;
 	struct disk_op op;

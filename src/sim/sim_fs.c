@@ -300,10 +300,12 @@ void fs_changes_drop(struct inode *n)
 
 void fs_inode_sync(struct sim_fs *fs, struct inode *n)
 {
+	for (struct change *c = n->first; c; c = c->next)
+		if (c->kind == CH_TRUNCATE)
+			fs_set_size(fs, &n->dur, &n->dur_cap, &n->dur_size, c->off);
+		else
+			fs_put_bytes(fs, &n->dur, &n->dur_cap, &n->dur_size, c->off, c->data, c->len);
 	fs_changes_drop(n);
-	if (n->dur_size > n->size)
-		n->dur_size = n->size;
-	fs_put_bytes(fs, &n->dur, &n->dur_cap, &n->dur_size, 0, n->mem, n->size);
 }
 
 /* Applies what the platter happens to have of one change. */

@@ -9,8 +9,8 @@ list() {
 	VERSION_UNCHECKED       1      30      Q6
 	READ_UNAPPLIED          9      30      Q6
 	READ_NOT_ASKED          1      30      Q6
-	SESSION_EARLY           1      30      Q7
-	OLD_END_RESENT          802    1200    Q7
+	SESSION_EARLY           2      30      Q7
+	OLD_END_RESENT          2030    3000    Q7
 	EPHEMERAL_OUTLIVES      1      30      Q8
 	IMAGE_FORGETS_SESSIONS  1      30      Q9 Q4
 	IMAGE_FORGETS_TIME      1      30      Q4
@@ -19,21 +19,21 @@ list() {
 	VOTE_UNSYNCED           1      30      Q9
 	TAIL_UNCHECKED          25     30      Q4
 	LOG_UNSYNCED            1      30      Q10 Q3
-	DAMAGE_CUT              34     300     Q10 Q3 Q1 Q4
-	READ_UNCONFIRMED        61     100     Q6
-	LEARNER_COUNTS          33     150     Q10 Q3
+	DAMAGE_CUT              191    300     Q10 Q3 Q1 Q4
+	READ_UNCONFIRMED        40     100     Q6
+	LEARNER_COUNTS          79     150     Q10 Q3
 	LOST_STILL_COUNTS       49     100     Q10 Q3
-	IMAGE_UNSYNCED          22     600     Q10 Q9 Q4
+	IMAGE_UNSYNCED          122    600     Q10 Q9 Q4
 	SEGMENT_GAP             8      300     Q10
 	COMMIT_UNVERIFIED       12     300     Q4 Q2
 	FOLDER_UNSYNCED         10     300     Q3 Q4
-	LINK_STALE              195    900     Q10 Q7
-	SNAPSHOT_UNSYNCED       65     600     Q10 Q9 Q4
-	VOTE_NOT_AWAITED        120    1200    Q1
-	REPEATED_APPLIED        9      600     Q5
-	IMAGE_FORGETS_ORIGINS   32     600     Q4 Q5
+	LINK_STALE              350    900     Q10 Q7
+	SNAPSHOT_UNSYNCED       93     600     Q10 Q9 Q4
+	VOTE_NOT_AWAITED        216    1200    Q1
+	REPEATED_APPLIED        28     600     Q5
+	IMAGE_FORGETS_ORIGINS   35     600     Q4 Q5
 	STRANGER_UNANSWERED     79     600     Q10
-	LEARNER_LOST            11990  12000   Q10
+	TRUSTS_CACHE            339    2000    Q10 Q3 Q1
 	END
 }
 zookeeper() {
@@ -41,12 +41,13 @@ zookeeper() {
 	WATCH_STAYS             1      30      Q11
 	TOLD_TWICE              1      30      Q11
 	ANSWER_FIRST            1      30      Q5 Q11
-	MISSED_UNTOLD           1      30      Q11
-	RESET_KEEPS             1      300     Q11
-	OLD_STAYS               2      30      Q12
+	MISSED_UNTOLD           2      30      Q11
+	RESET_KEEPS             167    600     Q11
+	OLD_STAYS               1      30      Q12
 	READ_OVERTAKES          1      30      Q13
-	SYNC_LOCAL              3      30      Q6
-	ALONE_KEEPS             27     300     Q12 Q7
+	SYNC_LOCAL              2      30      Q6
+	ALONE_KEEPS             3      300     Q12 Q7
+	LEARNER_LOST            26      1000    Q10
 	END
 }
 zookeeper | MODE=--zookeeper "$(dirname "$0")/../sim/each_mutant.sh" "$run" || exit 1

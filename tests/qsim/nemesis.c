@@ -97,9 +97,9 @@ static bool may_lose(struct world *w, uint32_t victim)
 
 		voters += m->voter;
 		in |= m->id == victim && m->voter;
-		/* Who is not here may be one whose place somebody has taken. */
+		/* Who is not here may be one whose place somebody has taken. That a log is mended must be durable. */
 		if (m->voter && (!w->m[m->id].node || w->m[m->id].node->raft.id != m->disk_id ||
-				 w->m[m->id].node->raft.recovering))
+				 w->m[m->id].node->raft.recovering || w->m[m->id].node->voting))
 			return false;
 	}
 	return voters >= 3 && in;
@@ -349,6 +349,20 @@ void nemesis_reset(struct machine *m)
 {
 	if (below(m->w, 4) == 0)
 		sim_at(&m->w->sim, &m->doom, below(m->w, 3000));
+}
+
+void nemesis_added(struct machine *m, uint32_t node)
+{
+	struct world *w = m->w;
+
+	if (w->calm || below(w, 2))
+		return;
+	for (uint32_t i = 0; i < MACHINES; i++)
+		if (i != m->id && i != node)
+			cut(w, m->id, i);
+	count(C_cut_node);
+	trace(w, (int)m->id, "cut off from all but n%u", node);
+	sim_at(&w->sim, &m->doom, 20000 + below(w, 300000));
 }
 
 void nemesis_init(struct world *w)

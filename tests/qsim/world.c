@@ -196,8 +196,11 @@ static void on_fatal(void *user, const char *what, int err)
 static void on_log(void *user, const char *msg, const char *detail)
 {
 	struct machine *m = user;
+	unsigned node;
 
 	trace(m->w, (int)m->id, "%s %s", msg, detail);
+	if (zookeeper && strcmp(msg, "a node is added") == 0 && sscanf(detail, "node=%u", &node) == 1)
+		nemesis_added(m, node);
 }
 
 static void on_lead(void *user, bool leads)

@@ -269,6 +269,8 @@ void nemesis_init(struct world *w);
 void nemesis_calm(struct world *w);
 /* An image has just taken the place of its tree: a good moment to lose power. */
 void nemesis_reset(struct machine *m);
+/* It leads, and has just proposed that a node is added: perhaps only that one hears of it. */
+void nemesis_added(struct machine *m, uint32_t node);
 /* Is the lost disk's place taken again? */
 void nemesis_look(struct world *w);
 

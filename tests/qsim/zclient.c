@@ -703,6 +703,8 @@ void zclients_init(struct world *w)
 {
 	w->zclients = mem_alloc(ZCLIENTS * sizeof *w->zclients);
 	sim_host_up(host(w));
+	if (below(w, 2))			/* images are sent often, over the heads of clients */
+		w->snapshot_bytes = 300 + below(w, 2000);
 	for (uint32_t i = 0; i < ZCLIENTS; i++) {
 		w->zclients[i] = (struct zclient){ .event = { .run = on_event }, .w = w, .id = i,
 			.at = below(w, w->nvoters) };
