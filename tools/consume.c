@@ -119,7 +119,7 @@ static int out_of_range(struct consumer *s, const struct part *p)
 		 (long long)end - 1);
 	if (first == end)
 		snprintf(range, sizeof range, "it has no records; the next one gets the offset %lld", (long long)end);
-	cli_error(what, known ? range : NULL, "Start at the oldest record with --from-beginning.");
+	cli_error(what, known ? range : NULL, "Give one of these, or --from-beginning instead of --offset.");
 	return CLI_FAILED;
 }
 

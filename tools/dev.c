@@ -43,6 +43,7 @@
 #define QUORUM_MAX 5
 #define KAFKA_PORT 9092
 #define QUORUM_PORT 9093	/* where `moldau quorum` looks when it is not told */
+#define STATUS_MAX 8192	/* of a node's answer: sixteen members and their addresses */
 #define UNFIT 3			/* moldau-broker(8): data of another broker, cluster or release */
 
 struct child {
@@ -243,23 +244,28 @@ static bool read_full(int fd, uint8_t *p, size_t n)
 	return true;
 }
 
-/* Asks at 127.0.0.1:port; true when at least n bytes of an answer came. */
-static bool ask_port(int port, const uint8_t *ask, size_t len, uint8_t *ret, size_t n)
+/* Asks at 127.0.0.1:port; the bytes of the answer's frame that came into ret, without its length; 0: none. */
+static uint32_t ask_port(int port, const uint8_t *ask, size_t len, uint8_t *ret, uint32_t cap)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval tv = { .tv_usec = 500000 };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint8_t head[4];
+	uint32_t n = 0;
 
 	if (fd < 0)
-		return false;
+		return 0;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-	bool ok = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-		  send(fd, ask, len, MSG_NOSIGNAL) == (ssize_t)len && read_full(fd, ret, n);
-
+	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && send(fd, ask, len, MSG_NOSIGNAL) == (ssize_t)len &&
+	    read_full(fd, head, sizeof head)) {
+		n = be32_get(head) < cap ? be32_get(head) : cap;
+		if (!read_full(fd, ret, n))
+			n = 0;
+	}
 	close(fd);
-	return ok;
+	return n;
 }
 
 /* One Metadata request (version 1, no topics); true when the answer names a broker. */
@@ -269,24 +275,21 @@ static bool broker_answers(int port)
 		0, 0, 0, 24, 0, 3, 0, 1, 0, 0, 0, 7,
 		0, 10, 'm', 'o', 'l', 'd', 'a', 'u', '-', 'd', 'e', 'v', 0, 0, 0, 0,
 	};
-	uint8_t head[12];
+	uint8_t p[8];
 
 	_Static_assert(sizeof ask == 28, "length word");
-	return ask_port(port, ask, sizeof ask, head, sizeof head) && be32_get(head) >= 12 &&
-	       be32_get(head + 4) == 7 && (int32_t)be32_get(head + 8) > 0;
+	return ask_port(port, ask, sizeof ask, p, sizeof p) == sizeof p && be32_get(p) == 7 &&
+	       (int32_t)be32_get(p + 4) > 0;
 }
 
 /* QF_STATUS (wire/quorum_frame.h); true when the node is a follower or the leader of a quorum that has one. */
 static bool node_answers(int port)
 {
 	static const uint8_t ask[] = { 0, 0, 0, 3, 0x92, QF_STATUS, 1 };
-	uint8_t head[48];
+	uint8_t p[STATUS_MAX];
+	struct mp_reader m = mp_of(p, ask_port(port, ask, sizeof ask, p, sizeof p));
 
-	if (!ask_port(port, ask, sizeof ask, head, sizeof head))
-		return false;
-	struct mp_reader m = mp_of(head + 4, sizeof head - 4);
-
-	m.at = 3;				/* an array of more than 15: its head; the frame is not whole here */
+	mp_array(&m);
 	bool status = mp_int(&m) == QF_STATUS && mp_int(&m) == 1 && mp_int(&m) == 0;
 
 	mp_str(&m);
@@ -370,8 +373,22 @@ static bool port_free(int port, int *ret_port)
 	return ok;
 }
 
+/* Did the user give this port to something else? */
+static bool named(const struct dev *d, const struct cli *c, int port)
+{
+	char text[16];
+	const char *set;
+	bool found = port == d->port ||
+		(d->zookeeper_port && port >= d->zookeeper_port && port < d->zookeeper_port + d->nodes);
+
+	snprintf(text, sizeof text, ":%d", port);
+	for (int i = 0; (set = cli_values(c, "set", i)) != NULL; i++)
+		found |= strstr(set, text) != NULL;
+	return found;
+}
+
 /* The quorum's ports of the last run when they are free, else any free ones; remembered for the next. */
-static bool choose_quorum_ports(struct dev *d)
+static bool choose_quorum_ports(struct dev *d, const struct cli *c)
 {
 	int old[2 * QUORUM_MAX] = { 0 }, n = 0, want = d->nodes == 1 ? 1 : 2 * d->nodes;
 	char path[TEXT_MAX];
@@ -393,12 +410,14 @@ static bool choose_quorum_ports(struct dev *d)
 	}
 	for (int i = 0; i < want; i++) {
 		/* addresses of members are in their log: with several nodes they stay */
-		if (old[i] > 0 && old[i] <= 65535 && (want > 1 || port_free(old[i], &d->ports[i]))) {
+		if (old[i] > 0 && old[i] <= 65535 &&
+		    (want > 1 || (!named(d, c, old[i]) && port_free(old[i], &d->ports[i])))) {
 			d->ports[i] = old[i];
 			continue;
 		}
 		/* A cluster at the port of Kafka has its quorum where our commands look for it. */
-		if (i == 0 && d->port == KAFKA_PORT && !d->no_broker && port_free(QUORUM_PORT, &d->ports[0]))
+		if (i == 0 && d->port == KAFKA_PORT && !d->no_broker && !named(d, c, QUORUM_PORT) &&
+		    port_free(QUORUM_PORT, &d->ports[0]))
 			continue;
 		bool taken;
 
@@ -711,7 +730,7 @@ int cmd_dev(int argc, char **argv)
 		return CLI_USAGE;
 	if (!prepare_dir(&d, cli_value(&c, "dir", "moldau-data")) || !ports_free(&d))
 		return CLI_FAILED;
-	if (!choose_quorum_ports(&d) || !quorum_lines(&d) || (!d.no_broker && !broker_lines(&d, &c)) ||
+	if (!choose_quorum_ports(&d, &c) || !quorum_lines(&d) || (!d.no_broker && !broker_lines(&d, &c)) ||
 	    !take_signals(&d))
 		return CLI_FAILED;
 	count_quorum(&d);

@@ -25,11 +25,26 @@ struct dump {
 	struct codec *port;
 	struct buf plain;
 	uint64_t batches, records, bad;
+	const char *path;		/* of the batch that is dumped */
+	uint64_t pos;
 };
+
+static void bad(struct dump *d, const char *what)
+{
+	char where[1200];
+
+	d->bad++;
+	snprintf(where, sizeof where, "%.1000s, the batch at position %llu", d->path, (unsigned long long)d->pos);
+	cli_error(what, where, NULL);
+}
 
 /* Text between quotes, what is not printable as \xNN; a null as such. */
 static void put_bytes(const char *name, struct bytes b)
 {
+	json_t *text = b.len > 0 ? json_stringn((const char *)b.p, (size_t)b.len) : NULL;
+	bool utf8 = text != NULL;
+
+	json_decref(text);
 	if (b.len < 0) {
 		printf(" %s: null", name);
 		return;
@@ -38,7 +53,7 @@ static void put_bytes(const char *name, struct bytes b)
 	for (int32_t i = 0; i < b.len; i++)
 		if (b.p[i] == '"' || b.p[i] == '\\')
 			printf("\\%c", b.p[i]);
-		else if (b.p[i] < ' ' || b.p[i] == 0x7f)
+		else if (b.p[i] < ' ' || b.p[i] == 0x7f || (b.p[i] > 0x7f && !utf8))
 			printf("\\x%02x", b.p[i]);
 		else
 			putchar(b.p[i]);
@@ -53,16 +68,19 @@ static struct bytes bytes_of(struct str s)
 static void dump_record(struct dump *d, struct batch_record *r)
 {
 	struct batch_header h;
+	int err;
 
 	if (!cli_json(d->c)) {
 		printf("| offset: %lld timestamp: %lld", (long long)r->offset, (long long)r->timestamp);
 		put_bytes("key", r->key);
 		put_bytes("value", r->value);
-		while (batch_header_next(r, &h) == OK) {
+		while ((err = batch_header_next(r, &h)) == OK) {
 			put_bytes("header", bytes_of(h.key));
 			put_bytes("is", h.value);
 		}
 		putchar('\n');
+		if (err != E_NOENT)
+			bad(d, "a record has malformed headers");
 		return;
 	}
 	json_t *j = json_pack("{sI sI}", "offset", (json_int_t)r->offset, "timestamp", (json_int_t)r->timestamp);
@@ -71,7 +89,7 @@ static void dump_record(struct dump *d, struct batch_record *r)
 	cli_json_bytes(j, "key", r->key.p, r->key.len);
 	cli_json_bytes(j, "value", r->value.p, r->value.len);
 	json_object_set_new(j, "headers", headers);
-	while (batch_header_next(r, &h) == OK) {
+	while ((err = batch_header_next(r, &h)) == OK) {
 		json_t *o = json_object();
 
 		cli_json_bytes(o, "key", (const uint8_t *)h.key.p, h.key.len);
@@ -79,6 +97,8 @@ static void dump_record(struct dump *d, struct batch_record *r)
 		json_array_append_new(headers, o);
 	}
 	cli_print_json(j, JSON_COMPACT);
+	if (err != E_NOENT)
+		bad(d, "a record has malformed headers");
 }
 
 static void dump_records(struct dump *d, const uint8_t *at, const struct batch_head *h)
@@ -89,18 +109,15 @@ static void dump_records(struct dump *d, const uint8_t *at, const struct batch_h
 	struct batch_record r;
 
 	if (batch_plain(at, h, codec_port(d->port), &d->plain, &plain, &len) != OK) {
-		d->bad++;
-		cli_error("the records of a batch cannot be decompressed", NULL, NULL);
+		bad(d, "the records of a batch cannot be decompressed");
 		return;
 	}
 	batch_records_init(&it, h, plain, len);
 	int err;
 	while ((err = batch_records_next(&it, &r)) == OK)
 		dump_record(d, &r);
-	if (err != E_NOENT) {
-		d->bad++;
-		cli_error("a batch has malformed records", NULL, NULL);
-	}
+	if (err != E_NOENT)
+		bad(d, "a batch has malformed records");
 }
 
 static void dump_batch(struct dump *d, const uint8_t *at, const struct batch_head *h, uint64_t pos)
@@ -149,6 +166,8 @@ static int dump_file(struct dump *d, const char *path)
 		memcpy(mem, head, sizeof head);
 		if (fread(mem + sizeof head, 1, h.bytes - sizeof head, f) != h.bytes - sizeof head)
 			break;
+		d->path = path;
+		d->pos = pos;
 		dump_batch(d, mem, &h, pos);
 		pos += h.bytes;
 		got = 0;

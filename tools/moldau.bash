@@ -3,7 +3,8 @@ _moldau_words() { moldau "$@" --help 2>/dev/null; }
 
 _moldau()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} verb='' i words=
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} verb='' i w words=
+	local -a at=()
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
 		words=$(_moldau_words | sed -n 's/^  \([a-z]*\) .*/\1/p')
@@ -21,18 +22,27 @@ _moldau()
 		words=${words//|/ }
 	else
 		for ((i = 2; i < COMP_CWORD; i++)); do
+			case ${COMP_WORDS[i]} in
+			--bootstrap | --bootstrap-server) at=(--bootstrap "${COMP_WORDS[i + 1]}") ;;
+			--bootstrap=* | --bootstrap-server=*) at=(--bootstrap "${COMP_WORDS[i]#*=}") ;;
+			esac
 			[ -n "$verb" ] || [ "${COMP_WORDS[i]#-}" != "${COMP_WORDS[i]}" ] || verb=${COMP_WORDS[i]}
 		done
 		case $command:$verb in
 		topics:describe | topics:delete | topics:add-partitions | produce: | consume:)
-			words=$(moldau topics list --timeout 2 2>/dev/null | awk 'NR > 1 { print $1 }') ;;
+			words=$(moldau topics list --timeout 2 "${at[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }') ;;
 		groups:describe | groups:delete)
-			words=$(moldau groups list --timeout 2 2>/dev/null | awk 'NR > 1 { print $1 }') ;;
+			words=$(moldau groups list --timeout 2 "${at[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }') ;;
+		log:)
+			words=dump ;;
 		log:*)
 			compopt -o default
 			return ;;
 		esac
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+	# Not compgen -W: it would expand what is in a group's name.
+	while read -r w; do
+		if [ -n "$w" ] && [ "${w:0:${#word}}" = "$word" ]; then COMPREPLY+=("$(printf %q "$w")"); fi
+	done < <(printf '%s\n' "$words" | tr ' ' '\n')
 }
 complete -F _moldau moldau

@@ -365,6 +365,11 @@ int cmd_quorum(int argc, char **argv)
 
 	for (char *a = strtok_r(list, ",", &save); a && q.n < QUORUM_NODES_MAX; a = strtok_r(NULL, ",", &save))
 		q.address[q.n++] = a;
+	for (int i = 0; i < q.n; i++)
+		if (!strchr(q.address[i], ':')) {
+			cli_error("not a list of HOST:PORT", q.address[i], NULL);
+			return CLI_USAGE;
+		}
 	if (q.n == 0) {
 		cli_error("--quorum names no node", NULL, NULL);
 		return CLI_USAGE;

@@ -2,10 +2,12 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/be.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "os/clock_os.h"
 #include "quorum.h"
 #include "wire/mp.h"
 #include "wire/quorum_frame.h"
@@ -41,6 +43,7 @@ struct ask {				/* one node, one question */
 };
 
 static int asking;			/* that have not come to an end */
+static bool one_will_do;		/* the first answer ends it */
 
 static const char *const state_names[] = { "follower", "candidate", "leader", "learner", "no member" };
 
@@ -63,7 +66,7 @@ static void finish(struct ask *a, int err)
 		return;
 	a->done = true;
 	a->err = err;
-	if (--asking == 0)
+	if (--asking == 0 || (one_will_do && err == OK))
 		a->q->loop->calls->stop(a->q->loop, 0);
 }
 
@@ -338,10 +341,19 @@ static int whom(struct quorum *q)
 
 bool quorum_answers(struct quorum *q)
 {
-	if (whom(q) >= 0)
-		return true;
-	nobody(q);
-	return false;
+	static struct ask v[QUORUM_NODES_MAX];
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	uint64_t limit = q->timeout_us < LOOK_US ? q->timeout_us : LOOK_US;
+	uint64_t until = clock_os()->mono_us(clock_os()) + limit;
+	int answered = 0;
+
+	one_will_do = true;
+	while ((answered = ask_all(q, v, limit)) == 0 && clock_os()->mono_us(clock_os()) < until)
+		nanosleep(&pause, NULL);
+	one_will_do = false;
+	if (answered == 0)
+		nobody(q);
+	return answered > 0;
 }
 
 int quorum_change(struct quorum *q)

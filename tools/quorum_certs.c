@@ -40,9 +40,9 @@ int quorum_certs(const struct cli *c)
 	bool new_ca;
 	char why[400];
 
-	while (k < sizeof kinds / sizeof kinds[0] && c->n_args > 2 && strcmp(kinds[k].name, c->args[2]) != 0)
+	while (k < sizeof kinds / sizeof kinds[0] && strcmp(kinds[k].name, c->args[2]) != 0)
 		k++;
-	bool known = c->n_args > 3 && k < sizeof kinds / sizeof kinds[0];
+	bool known = k < sizeof kinds / sizeof kinds[0];
 
 	if (!known || (kinds[k].dialled ? c->n_args < 5 : c->n_args > 4)) {
 		cli_error("wrong arguments", "moldau quorum certs DIR node NAME HOST...",

@@ -206,11 +206,8 @@ static void apply_open(struct coord *c, struct bytes password, uint32_t timeout_
 static void apply_attach(struct coord *c, int64_t id, struct bytes password, struct coord_result *ret)
 {
 	struct coord_session *s = coord_session(c, id);
-	unsigned d = 0;
 
-	for (int i = 0; s && i < 16; i++)
-		d |= (unsigned)(s->password[i] ^ password.p[i]);
-	if (!s || !s->client || d != 0) {
+	if (!s || !s->client || !secret_eq(s->password, password.p, 16)) {
 		ret->err = E_NOENT;
 		return;
 	}

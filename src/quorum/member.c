@@ -24,6 +24,7 @@
 #define CONFIG_VERSION 1
 #define JOIN_MS 300u
 #define JOIN_HEAD 21u
+#define SAID_MS 60000u
 #define TWIN_MS 2000u			/* a voter that was heard so lately is not replaced by another disk */
 
 /* ---- configurations as bytes ---- */
@@ -157,8 +158,8 @@ static void look_for_self(struct node *n)
 
 		if (!m)
 			continue;
-		n->named.index = c->index;
-		n->named.term = raft_term_of(&n->raft, c->index);
+		n->named_by.index = c->index;
+		n->named_by.term = raft_term_of(&n->raft, c->index);
 		n->was_member |= !(m->flags & RAFT_LEARNER) || c->index <= n->raft.commit ||
 			k + 1 < n->raft.nconfigs || mutant(LEARNER_LOST);
 	}
@@ -435,8 +436,8 @@ static void ask_to_join(struct node *n, uint64_t now_ms)
 		peers_frame(&b, PF_JOIN);
 		buf_be32(&b, n->conf.id);
 		buf_u8(&b, n->conf.observer);
-		buf_be64(&b, n->named.index);
-		buf_be64(&b, n->named.term);
+		buf_be64(&b, n->named_by.index);
+		buf_be64(&b, n->named_by.term);
 		buf_put(&b, n->conf.address ? n->conf.address : "", n->conf.address ? strlen(n->conf.address) : 0);
 		(void)peers_send(n->peers, h->disk, &b);
 	}
@@ -474,7 +475,8 @@ static bool was_removed(const struct node *n, bool observer, uint64_t index, uin
 {
 	if (index == 0)
 		return false;
-	/* WHY observers only: a learner that will be a voter is one for moments, an observer is one for years. */
+	/* WHY observers only: nobody can tell any more, and a voter's place that stays empty is worse than one too
+	 * many. */
 	if (index < n->raft.base)
 		return observer;
 	return raft_term_of(&n->raft, index) == term;
@@ -488,10 +490,11 @@ void member_on_join(struct node *n, uint64_t from, const uint8_t *p, uint32_t le
 	struct str address = { (const char *)p + JOIN_HEAD, (int32_t)(len - JOIN_HEAD) };
 
 	if (was_removed(n, p[4] != 0, be64_get(p + 5), be64_get(p + 13))) {
-		if (n->said_removed != from)
+		if (n->said_removed_ms == 0 || node_now_ms(n) - n->said_removed_ms > SAID_MS) {
+			n->said_removed_ms = node_now_ms(n);
 			node_log(n, "a node that was removed asks to join; it is let in by \"moldau quorum add\" only",
 				"node=%u disk=%016llx", be32_get(p), (unsigned long long)from);
-		n->said_removed = from;
+		}
 		return;
 	}
 	if (member_add(n, from, be32_get(p), address, p[4] != 0) != OK)

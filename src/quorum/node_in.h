@@ -149,8 +149,8 @@ struct node {
 	bool was_member;		/* a configuration that is bound to be committed names this disk */
 	struct {
 		uint64_t index, term;	/* of the newest one that names it; it may be lost again */
-	} named;
-	uint64_t said_removed;
+	} named_by;
+	uint64_t said_removed_ms;
 	uint64_t voters_sum;
 	char new_cluster_id[24];
 	bool said_waiting, said_twin;

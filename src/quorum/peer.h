@@ -27,7 +27,7 @@
 #include "io/net.h"
 #include "wire/mp.h"
 
-#define PEER_PROTOCOL 2
+#define PEER_PROTOCOL 3
 #define PEER_LINKS_MAX 32
 #define PEER_ADDRESS_MAX 256
 #define PEER_QUEUE_MAX (64u << 20)	/* bytes */

@@ -490,18 +490,19 @@ static int sync_parent(struct disk *d, const char *dir, bool made, char *why, si
 	return err;
 }
 
-/* What ZooKeeper does with dataDir. WHY no error: the folder itself tells. */
-static void make_parents(struct disk *d, const char *dir)
+/* As ZooKeeper does with dataDir. WHY no error of mkdir: the folder itself tells. */
+static int make_parents(struct disk *d, const char *dir, char *why, size_t why_cap)
 {
 	char part[RLOG_DIR_MAX];
+	int err = OK;
 
-	for (size_t i = 1; dir[i]; i++)
+	for (size_t i = 1; dir[i] && !err; i++)
 		if (dir[i] == '/') {
 			memcpy(part, dir, i);
 			part[i] = 0;
-			if (d->calls->mkdir(d, part) == OK)
-				(void)sync_parent(d, part, true, (char[200]){ 0 }, 200);
+			err = sync_parent(d, part, d->calls->mkdir(d, part) == OK, why, why_cap);
 		}
+	return err;
 }
 
 int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, const struct rlog_load *load,
@@ -515,8 +516,11 @@ int rlog_open(struct rlog *l, struct disk *d, const struct rlog_config *conf, co
 		return E_LIMIT;
 	}
 	memcpy(l->dir, conf->dir, strlen(conf->dir) + 1);
-	make_parents(d, conf->dir);
-	int err = d->calls->mkdir(d, conf->dir);
+	int err = make_parents(d, conf->dir, why, why_cap);
+
+	if (err)
+		return err;
+	err = d->calls->mkdir(d, conf->dir);
 	bool made = err == OK;
 
 	if (err && err != E_EXIST) {

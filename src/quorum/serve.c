@@ -291,15 +291,6 @@ static void propose(struct conn *c, enum qf_type t, uint32_t id, bool frees, str
 	buf_release(b);
 }
 
-static bool same(const uint8_t *a, const uint8_t *b)
-{
-	unsigned d = 0;
-
-	for (int i = 0; i < 16; i++)
-		d |= (unsigned)(a[i] ^ b[i]);
-	return d == 0;
-}
-
 static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 {
 	struct serve *s = c->s;
@@ -327,7 +318,7 @@ static void do_hello(struct conn *c, uint32_t id, struct mp_reader *m)
 	if (session != 0) {
 		struct coord_session *x = coord_session(node_coord(s->node), session);
 
-		if (!x || x->client || node_closing(s->node, x) || !same(x->password, password.p)) {
+		if (!x || x->client || node_closing(s->node, x) || !secret_eq(x->password, password.p, 16)) {
 			refuse(c, QF_HELLO, id, E_NOENT);
 			return;
 		}
@@ -351,7 +342,7 @@ static void do_liveness(struct conn *c, uint32_t id, struct mp_reader *m)
 	int64_t session = mp_int(m);
 	struct bytes password = mp_bin(m);
 	struct coord_session *x = coord_session(node_coord(c->s->node), session);
-	int err = !mp_end(m) || password.len != 16 || !x || !same(x->password, password.p) ? E_NOENT : OK;
+	int err = !mp_end(m) || password.len != 16 || !x || !secret_eq(x->password, password.p, 16) ? E_NOENT : OK;
 
 	if (err == OK) {
 		x->soft.live = c;

@@ -44,11 +44,7 @@ static void base64(const uint8_t *p, size_t n, struct text *to)
 
 static bool equal_secret(struct str a, struct str b)
 {
-	unsigned d = a.len != b.len;
-
-	for (int32_t i = 0; i < a.len && i < b.len; i++)
-		d |= (unsigned)(a.p[i] ^ b.p[i]);
-	return d == 0;
+	return a.len == b.len && a.len >= 0 && secret_eq(a.p, b.p, (size_t)a.len);
 }
 
 /* ---- schemes ---- */

@@ -279,20 +279,11 @@ static void open_session(struct zk_conn *c, uint32_t timeout_ms)
 	buf_release(&b);
 }
 
-static bool same_secret(const uint8_t *a, const uint8_t *b)
-{
-	unsigned d = 0;
-
-	for (int i = 0; i < PASSWORD; i++)
-		d |= (unsigned)(a[i] ^ b[i]);
-	return d == 0;
-}
-
 static const struct coord_session *session_of(const struct zk *z, int64_t id, const uint8_t *password)
 {
 	const struct coord_session *x = coord_session(node_coord(z->node), id);
 
-	return x && x->client && !node_closing(z->node, x) && same_secret(x->password, password) ? x : NULL;
+	return x && x->client && !node_closing(z->node, x) && secret_eq(x->password, password, PASSWORD) ? x : NULL;
 }
 
 static void opening_failed(struct opening *o)

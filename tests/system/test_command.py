@@ -1,12 +1,13 @@
 """The moldau command as a user meets it: what it says to slips, and what it prints."""
 import json
 import os
+import select
 import subprocess
 import time
 
 import pytest
 
-from cluster import BUILD, Cluster, free_port, wait_for
+from cluster import BUILD, Cluster, free_port
 
 MOLDAU = os.path.join(BUILD, "moldau")
 TOOLS = os.path.join(os.path.dirname(__file__), "..", "..", "tools")
@@ -32,7 +33,7 @@ def cluster():
     ("quorum set /a", "usage: moldau quorum set PATH VALUE"), ("version x", 'unexpected argument "x"'),
     ("topics list --bootstrap 127.0.0.1:abc", "a port from 1 to 65535"), ("topics list --bootstrap :9092", "is HOST:PORT"),
     ("topics list --bootstrap [::1]:0", "a port from 1 to 65535"), ("topics list --ouptut json", "did you mean --output"),
-    ("dev extra", "takes no arguments"), ("dev --set nonsense", "NAME=VALUE"), ("dev --set log.retention.hour=1", "log.retention.hours"),
+    ("quorum get / --quorum foo", "HOST:PORT"), ("dev extra", "takes no arguments"), ("dev --set nonsense", "NAME=VALUE"), ("dev --set log.retention.hour=1", "log.retention.hours"),
     ("dev --set num.partitions=x", "num.partitions"), ("dev --workers 99", "from 1 to 48"),
 ])
 def test_a_slip_is_explained_and_nothing_is_done(args, said, tmp_path):
@@ -111,11 +112,36 @@ def test_completion(cluster):
     assert "cmd-c" in complete(cluster, "topics", "describe", "cmd")
     assert complete(cluster, "consume", "cmd-c") == ["cmd-c"]
     assert complete(cluster, "topics", "list", "--output", "j") == ["json"]
-    assert "zookeeper" not in complete(cluster, "dev", "--zoo") and complete(cluster, "dev", "--zoo") == ["--zookeeper-port"]
+    assert complete(cluster, "dev", "--zoo") == ["--zookeeper-port"]
+    assert complete(cluster, "log", "") == ["dump"]
     assert complete(cluster, "log", "dump", "x") == ["FILES"]
+    other = f"127.0.0.1:{free_port()}"          # nobody is there: nothing of the default cluster is offered
+    assert complete(cluster, "topics", "delete", "--bootstrap", other, "cmd") == []
+
+
+def test_completion_does_not_run_what_a_name_says(cluster, tmp_path):
+    """Any client may make a group of any name."""
+    import kafka
+    cluster.moldau("topics", "create", "cmd-g", "--partitions", "1")
+    trap = f"$(touch {tmp_path}/run)"
+    c = kafka.KafkaConsumer(bootstrap_servers=cluster.bootstrap, group_id=trap, enable_auto_commit=False)
+    c.assign([kafka.TopicPartition("cmd-g", 0)])
+    c.commit({kafka.TopicPartition("cmd-g", 0): kafka.OffsetAndMetadata(0, "")})
+    c.close()
+    assert complete(cluster, "groups", "describe", "")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_in_a_folder_is_made():
     c = Cluster(folder="a/b/data")
     c.start()
     c.finish()
+
+
+def test_the_port_of_the_quorum_is_not_one_that_the_user_gave(tmp_path):
+    for args in (["--zookeeper-port", "9093"], ["--quorum", "3", "--zookeeper-port", "9092"]):
+        p = subprocess.Popen([MOLDAU, "dev", "--no-broker", "--dir", str(tmp_path / str(len(args))), *args], stdout=subprocess.PIPE)
+        assert select.select([p.stdout], [], [], 30)[0], "not ready"
+        assert p.stdout.readline().startswith(b"ready ")
+        p.terminate()
+        assert p.wait(30) == 0
