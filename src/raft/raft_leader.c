@@ -81,10 +81,11 @@ static bool window_open(const struct raft_peer *p)
 /* Entries for p, if some are due. True: there may be more of them. */
 static bool send_entries(struct raft *r, struct raft_effects *fx, struct raft_peer *p, uint64_t now_ms)
 {
-	if (p->pace == RAFT_IMAGE || p->fetching || (p->pace == RAFT_PROBE && p->waiting) ||
-	    (p->pace == RAFT_STREAM && (p->next > r->last || !window_open(p))))
+	if (p->pace == RAFT_IMAGE || p->fetching)
 		return false;
-	if (p->next <= r->base) {		/* T30: the log is not kept for ever */
+	/* T30: the log is not kept for ever. Also when something is under way: was it lost, no heartbeat could tell
+	 * any more, as none can begin at next - 1. */
+	if (p->next <= r->base) {
 		struct raft_msg *m = raft_send(r, fx, RAFT_SNAPSHOT, p->id);
 
 		m->index = r->base;
@@ -93,6 +94,8 @@ static bool send_entries(struct raft *r, struct raft_effects *fx, struct raft_pe
 		p->pace = RAFT_IMAGE;
 		return false;
 	}
+	if (p->pace == RAFT_PROBE ? p->waiting : p->next > r->last || !window_open(p))
+		return false;
 	uint32_t n = 0, bytes = 0;
 
 	if (p->next <= r->last) {
