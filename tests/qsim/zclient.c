@@ -662,12 +662,19 @@ static void live(struct zclient *c)
 			dial(c);
 		return;
 	}
+	if (c->silent) {		/* it does not look at the clock either, until its session must be over */
+		if (w->sim.now_us - c->heard_us > 3000ull * c->timeout_ms) {
+			c->silent = false;
+			hang_up(c, false);
+		}
+		return;
+	}
 	if (!patient(c)) {
 		count(C_z_mute);
 		hang_up(c, !w->calm && below(w, 2));
 		return;
 	}
-	if (c->state != Z_OPEN || c->silent)
+	if (c->state != Z_OPEN)
 		return;
 	if (!w->calm && below(w, 150) == 0)
 		cut_off(c);
