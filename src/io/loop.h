@@ -20,7 +20,8 @@ struct loop {
 };
 
 struct loop_calls {
-	/* (Re)arms a one-shot timer; us = 0: in the next turn. */
+	/* (Re)arms a one-shot timer; us = 0: in the next turn. It may fire some milliseconds early or late (the
+	 * kernel's coarse clock): who needs the very moment looks at its clock and arms it again. */
 	void (*timer_set)(struct loop *l, struct loop_timer *t, uint64_t us);
 	void (*timer_stop)(struct loop *l, struct loop_timer *t);
 	/* Runs at the end of each turn. Returns true when there is more to do: the next wait does
