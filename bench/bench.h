@@ -30,6 +30,9 @@ void hist_merge(struct hist *h, const struct hist *from);
 /* Microseconds below which the share q of all lies; 0 when there are none. */
 double hist_us(const struct hist *h, double q);
 double median(double *v, int n);
+/* Touches the memory that is free, once: on a virtual machine the first use of a page costs a second a GB, whoever
+ * is the one that uses it. */
+void memory_touch(void);
 
 /* ---- frames (frames.c) ---------------------------------------------------------------------- */
 

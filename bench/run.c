@@ -572,6 +572,8 @@ int main(int argc, char **argv)
 		backends_run(base, opt.seconds, opt.json);
 		return 0;
 	}
+	if (!opt.quick)
+		memory_touch();
 	server_start(&dev, base, opt.workers, NULL);
 	if (opt.jars && !(have_kafka = kafka_start(&kafka, base, opt.jars)))
 		fprintf(stderr, "Apache Kafka is left out: java could not format its folder with the jars in %s\n",

@@ -2,7 +2,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench.h"
 
@@ -67,4 +71,33 @@ double median(double *v, int n)
 {
 	qsort(v, (size_t)n, sizeof *v, by_size);
 	return n == 0 ? 0 : n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+/* MemFree of /proc/meminfo in bytes; 0: not known. */
+static uint64_t memory_free(void)
+{
+	char line[128];
+	unsigned long long kib = 0;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof line, f) && sscanf(line, "MemFree: %llu", &kib) != 1)
+		;
+	if (f)
+		fclose(f);
+	return (uint64_t)kib << 10;
+}
+
+void memory_touch(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {			/* where memory is limited it may be ended by that: nothing is lost */
+		uint64_t n = memory_free() / 10 * 9;
+		void *p = n > 0 ? mmap(NULL, n, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0) : MAP_FAILED;
+
+		_exit(p == MAP_FAILED);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 }
