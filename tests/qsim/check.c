@@ -498,6 +498,8 @@ void check_end(struct world *w)
 	for (uint32_t i = 0; i < role.nmembers; i++) {
 		struct machine *m = &w->m[role.members[i].id];
 
+		if (role.members[i].learner && raft_config(&l->node->raft)->index + 100 > l->node->applied)
+			continue;		/* perhaps it was added a moment ago */
 		if (m->node && m->node->raft.id == role.members[i].disk_id && m->node->applied + 100 < l->node->applied)
 			broken(w, "Q10", "n%u is at %llu, the leader at %llu", m->id,
 				(unsigned long long)m->node->applied,

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define ENTRY_BYTES 10000u
+#define IMAGE_PATIENCE_MS 500u
 
 const char *rw_role(enum raft_role r)
 {
@@ -266,6 +267,26 @@ static void deliver(struct rw *w, struct rw_packet *p)
 		.term = p->m.index_term, .config = &p->config }, NULL);
 }
 
+static bool on_wire(const struct rw *w, enum raft_msg_type type, uint64_t from, uint64_t to)
+{
+	for (int i = 0; i < RW_WIRE; i++)
+		if (w->wire[i].used && w->wire[i].m.type == type && w->wire[i].m.from == from &&
+		    w->wire[i].m.to == to)
+			return true;
+	return false;
+}
+
+/* An image that was lost is noticed by who sends it, as quorum/ship.c does. */
+static void images_again(struct rw *w, uint32_t i)
+{
+	struct raft *r = &w->node[i].r;
+
+	for (uint32_t k = 0; r->role == RAFT_LEADER && k < raft_config(r)->n; k++)
+		if (r->peer[k].pace == RAFT_IMAGE && !on_wire(w, RAFT_SNAPSHOT, r->id, r->peer[k].id))
+			(void)rw_step(w, i, (struct raft_event){ .type = RAFT_EV_IMAGE_FAILED,
+				.peer = r->peer[k].id }, NULL);
+}
+
 void rw_tick(struct rw *w)
 {
 	w->now++;
@@ -295,6 +316,8 @@ void rw_tick(struct rw *w)
 			(void)rw_step(w, i, (struct raft_event){ .type = RAFT_EV_DURABLE, .index = s->last,
 				.term = s->log[s->last].term }, NULL);
 		}
+		if (w->now % IMAGE_PATIENCE_MS == 0)
+			images_again(w, i);
 		flush(w, i);
 	}
 }
