@@ -470,14 +470,18 @@ static void on_close(void *user, struct net_conn *nc, int err)
 	c->closed = true;
 	unbind(c);
 	zk_watch_drop(c);
+	zk_events_read(c);
 	zk_conn_gone(c);
 }
 
 static void on_drained(void *user, struct net_conn *nc)
 {
+	struct zk_conn *c = user;
+
 	(void)nc;
-	((struct zk_conn *)user)->event_bytes = 0;
-	zk_unmute(user, ZK_MUTE_UNSENT);
+	zk_events_read(c);
+	zk_unmute(c, ZK_MUTE_UNSENT);
+	zk_requests_go(c);
 }
 
 static const struct net_events events = {

@@ -13,8 +13,11 @@
 #define ZK_PENDING_BYTES_MAX (64u << 20)	/* Z5: requests in flight of all connections */
 #define ZK_IDS_MAX 32			/* of a connection: its entries carry them, rights are held to them */
 #define ZK_IDS_BYTES_MAX (16u << 10)
-#define ZK_EVENTS_MAX (64u << 20)	/* bytes of events to a connection that does not read; then it ends */
-#define ZK_WATCHES_MAX (64u << 20)	/* bytes of watches of one connection; then it ends */
+/* Bytes of watches of a connection, and of events to one that does not read: it ends with more than its own bound, or
+ * with more than a small share when all together have too many. */
+#define ZK_SHARE_MAX (64u << 20)
+#define ZK_SHARE_MIN (4u << 20)
+#define ZK_SHARES_MAX (256u << 20)
 #define ZK_TURN_US 10000u		/* of answering by this node alone; then the log and peers have theirs */
 #define ZK_SESSION_BUCKETS 4096u
 #define ZK_CONFIG_NODE "/zookeeper/config"
@@ -98,6 +101,7 @@ struct zk {
 	struct zk_conn *by_session[ZK_SESSION_BUCKETS];
 	struct loop_timer scan, reap;
 	uint64_t pending_bytes, event_mark;
+	uint64_t watch_bytes, event_bytes;	/* of all connections */
 	struct zk_stats st;
 	struct zk_summary reads, updates;
 	uint64_t started_us, ready_us;	/* ready: when it was known last that there is a quorum */
@@ -124,6 +128,7 @@ int64_t zk_zxid(const struct zk *z);
 /* zk_request.c */
 void zk_request(struct zk_conn *c, uint8_t *frame, uint32_t len);
 void zk_requests_drop(struct zk_conn *c);
+void zk_requests_go(struct zk_conn *c);			/* answers that waited for it to read */
 /* Begins a turn with what the last one had no time for; true: there is more. */
 bool zk_requests_late(struct zk *z);
 
@@ -145,6 +150,7 @@ bool zk_watch_has(struct zk_conn *c, struct watch_table *t, struct str path, uns
 void zk_watch_drop(struct zk_conn *c);
 void zk_watch_fire(struct zk *z, int64_t zxid, const struct coord_change *v, uint32_t n);
 void zk_event(struct zk_conn *c, int64_t zxid, enum zk_event type, struct str path);
+void zk_events_read(struct zk_conn *c);			/* nothing of what was sent to it waits here any more */
 /* Each path with its sessions, or each session with its paths: wchp, wchc and the admin pages. */
 uint32_t zk_watch_paths(const struct zk *z, uint32_t *ret_conns);
 void zk_watch_each(const struct zk *z, void (*on)(void *ctx, struct str path, const struct zk_conn *c, bool first),

@@ -131,11 +131,12 @@ static bool crowded(const struct zk *z)
 	return z->st.outstanding > z->conf.outstanding_max || z->pending_bytes > ZK_PENDING_BYTES_MAX;
 }
 
-/* Answers leave from the head on, until one is still in the log. */
+/* Answers leave from the head on, until one is still in the log, or the client is to read what it has got. */
 static void run_queue(struct zk_conn *c)
 {
 	/* WHY not of an aborted one: what ended it may have left a request in front without an answer. */
-	while (c->first && c->first->state != ZK_REQ_SENT && !c->closed && !c->aborted) {
+	while (c->first && c->first->state != ZK_REQ_SENT && !c->closed && !c->aborted &&
+	       !(c->muted & ZK_MUTE_UNSENT)) {
 		struct zk_req *r = c->first;
 		bool close = r->close_after;
 
@@ -163,6 +164,12 @@ static void run_queue(struct zk_conn *c)
 		zk_unmute(c, ZK_MUTE_QUEUE);
 	if (c->nqueue == 0 || !crowded(c->z))
 		zk_unmute(c, ZK_MUTE_LIMIT);
+}
+
+void zk_requests_go(struct zk_conn *c)
+{
+	if (!c->late)
+		run_queue(c);
 }
 
 bool zk_requests_late(struct zk *z)

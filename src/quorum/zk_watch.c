@@ -114,6 +114,11 @@ static void path_done(struct watch_table *t, struct watch_path *p)
 	mem_free(p);
 }
 
+static bool too_many(uint64_t own, uint64_t all)
+{
+	return own > ZK_SHARE_MAX || (all > ZK_SHARES_MAX && own > ZK_SHARE_MIN);
+}
+
 static uint64_t bytes_of(const struct zk_watch *w)
 {
 	return sizeof *w + sizeof *w->path + (uint64_t)w->path->len;
@@ -148,6 +153,7 @@ static void weaken(struct zk_watch *w, unsigned modes)
 		w->c_next->c_at = w->c_at;
 	w->c->nwatches--;
 	w->c->watch_bytes -= bytes_of(w);
+	w->c->z->watch_bytes -= bytes_of(w);
 	w->c->z->st.watches--;
 	mem_free(w);
 }
@@ -176,6 +182,7 @@ void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, uns
 		c->watches = w;
 		c->nwatches++;
 		c->watch_bytes += bytes_of(w);
+		c->z->watch_bytes += bytes_of(w);
 		c->z->st.watches++;
 	}
 	if (mode & ~w->modes & ZK_WATCH_RECURSIVE) {
@@ -183,7 +190,7 @@ void zk_watch_add(struct zk_conn *c, struct watch_table *t, struct str path, uns
 		t->recursive++;
 	}
 	w->modes |= mode;
-	if (c->watch_bytes > ZK_WATCHES_MAX)
+	if (too_many(c->watch_bytes, c->z->watch_bytes))
 		zk_abort(c);
 }
 
@@ -229,9 +236,16 @@ void zk_event(struct zk_conn *c, int64_t zxid, enum zk_event type, struct str pa
 	jute_str(&b, path);
 	c->z->st.watches_fired[type]++;
 	c->event_bytes += b.len + EVENT_COST;
+	c->z->event_bytes += b.len + EVENT_COST;
 	zk_send(c, &b);
-	if (c->event_bytes > ZK_EVENTS_MAX)
+	if (too_many(c->event_bytes, c->z->event_bytes))
 		zk_abort(c);	/* its client does not read, and is to set its watches again */
+}
+
+void zk_events_read(struct zk_conn *c)
+{
+	c->z->event_bytes -= c->event_bytes;
+	c->event_bytes = 0;
 }
 
 struct firing {

@@ -141,6 +141,27 @@ def test_members_come_and_go_and_a_lost_disk_comes_back_as_a_new_voter():
     q.finish()
 
 
+def test_an_observer_removed_while_it_was_down_stays_out():
+    q = Quorum(1)
+    one = q.nodes[1]
+    one.q("create", "/a", "x")
+    two = q.add(2, "--join", one.peer_address, "--observer", "true")
+
+    def members():
+        return {n: "learner" in flags for n, flags in one.status()["members"]}
+    wait_for("it takes part", lambda: members() == {1: False, 2: True} and q.same("/"))
+    assert two.status()["state"] == "learner"
+    two.kill()
+    assert one.admin(REMOVE, 2) == (0, None)
+    two.start()                                      # its folder says that it is a member
+    wait_for("it asks", lambda: "a node that was removed asks to join" in one.text())
+    assert members() == {1: False}
+    assert one.admin(ADD, 2, two.peer_address, True) == (0, None)
+    wait_for("it takes part again", lambda: members() == {1: False, 2: True} and two.status()["state"] == "learner")
+    assert one.text().count("a node that was removed asks to join") == 1
+    q.finish()
+
+
 def test_a_damaged_log_is_fetched_again_from_the_others():
     q = Quorum(3)
     q.leader().q("create", "/load", "x")

@@ -13,6 +13,7 @@ from test_zookeeper import Server, exchanges as x
 from zkwire import Wire
 
 CREATE, SET, CHILDREN, CHECK, MULTI, MULTI_READ, AUTH, ADD_WATCH, EXISTS, PING = 1, 5, 8, 13, 14, 22, 100, 106, 3, 11
+GET, SET_WATCHES = 4, 101
 OPEN = x.i4(1) + x.i4(31) + x.s4("world") + x.s4("anyone")
 PATIENCE_S = 1.2                        # beyond it followers elect another leader; under a sanitizer everything is slower
 
@@ -109,6 +110,44 @@ def test_what_nobody_reads_is_limited(server):
     for _ in range(36):
         assert other.ask(MULTI, sets) == 0
     wait_for("the client that reads no events to be cut off", lambda: watches() == 0)
+
+
+def memory_mb(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:")) / 1024
+
+
+def test_answers_that_nobody_reads_are_not_made(server):
+    """Also not those that have waited behind a write or a sync."""
+    c, other = Client(server), Client(server)
+    size = 900000
+    assert c.ask(CREATE, x.s4("/big") + x.buf(bytes(size)) + OPEN + x.i4(0)) == c.ask(CREATE, create("/a")) == 0
+    before, reads = memory_mb(server.proc.pid), 300
+    get = x.buf(x.i4(2) + x.i4(GET) + x.s4("/big") + b"\0")
+    c.s.sendall(x.buf(x.i4(1) + x.i4(SET) + x.s4("/a") + x.buf(b"") + x.i4(-1)) + get * reads)
+    for _ in range(20):                 # those that can be made are made by then
+        assert other.ask(EXISTS, x.s4("/big") + b"\0") == 0
+    most = memory_mb(server.proc.pid) - before
+    assert most < 60, f"{most} MB"
+    codes = [struct.unpack_from(">i", c.frame(), 12)[0] for _ in range(1 + reads)]
+    assert codes == [0] * (1 + reads)   # nothing is lost by the wait
+
+
+def test_watches_of_many_are_limited_together(server):
+    """Sixteen connections, each below its own bound."""
+    def watched():
+        return int(server.word("wchs").split("Total watches:")[1])
+    crowd = [Client(server) for _ in range(16)]
+    n = 0
+    for k, c in enumerate(crowd):
+        for i in range(14):             # 1.8 MB each time, with what a watch takes
+            body = b"".join(x.s4(f"/{k}-{i}-{j:05}-" + "x" * 60) for j in range(11000))
+            c.send(SET_WATCHES, x.i8(2 ** 62) + x.i4(0) + x.i4(11000) + body + x.i4(0), -8)
+            if c.frame() is None:
+                break
+            n += 11000
+    assert memory_mb(server.proc.pid) < 450 and n < 16 * 14 * 11000 and watched() > 0
+    assert Client(server).ask(EXISTS, x.s4("/") + b"\1") == 0
 
 
 def test_connections_to_the_pages_do_not_eat_the_processor(server):
