@@ -128,7 +128,7 @@ struct node {
 	uint64_t space_us;
 	/* reads */
 	struct node_read *reads_new, **reads_new_tail, *reads_sent, **reads_sent_tail;
-	uint64_t reads_id;		/* of the batch that is out */
+	uint64_t reads_id;		/* of the batch that is out; no run of a node has another's */
 	struct read_batch batch[4 * RAFT_MEMBERS_MAX];
 	uint32_t nbatch;
 	struct node_read *waiting, **waiting_tail;	/* barrier known: until it is applied */
