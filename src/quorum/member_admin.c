@@ -2,7 +2,7 @@
  * member_admin.c - what an operator asks for: a node added, removed, or made the leader. A node that does not lead
  * hands it to the leader; each sees the end in the log by itself. A node that is added is admitted when it greets.
  *
- * PF_ADMIN: [0] number [8] kind (32) [12] node (32) [16] observer (8) [17] address
+ * PF_ADMIN: [0] number [8] kind (32) [12] node (32) [16] observer (8) [17] address, of REMOVE the node's disk (64)
  * PF_ADMIN_OK: [0] number [8] error (32) [12] words
  */
 #include <stdio.h>
@@ -13,19 +13,33 @@
 
 enum admin_kind { ADMIN_ADD = 1, ADMIN_REMOVE, ADMIN_TRANSFER };
 
-static int start_remove(struct node *n, uint32_t node, char *why, size_t cap)
+/* The member with this number; while a disk is replaced, the new one. NULL: there is none. */
+static const struct raft_member *member_of(const struct raft_config *c, uint32_t node)
 {
-	const struct raft_config *c = raft_config(&n->raft);
 	const struct raft_member *m = NULL;
-	struct raft_config next;
-	uint32_t voters = 0, alive = 0;
 
 	for (uint32_t i = 0; i < c->n; i++)
 		if (c->m[i].node == node && (!m || (c->m[i].flags & RAFT_LEARNER)))
 			m = &c->m[i];
+	return m;
+}
+
+/* disk: that the node had where this was asked for, RAFT_NOBODY: not known. A request that was long under way does not
+ * remove a node that was replaced meanwhile. */
+static int start_remove(struct node *n, uint32_t node, uint64_t disk, char *why, size_t cap)
+{
+	const struct raft_config *c = raft_config(&n->raft);
+	const struct raft_member *m = member_of(c, node), *then = raft_config_find(c, disk);
+	struct raft_config next;
+	uint32_t voters = 0, alive = 0;
+
 	if (!m) {
 		snprintf(why, cap, "there is no member with the number %u", node);
 		return E_NOENT;
+	}
+	if (disk != RAFT_NOBODY && (!then || then->node != node)) {
+		snprintf(why, cap, "node %u has another disk than when this was asked for", node);
+		return E_CONFLICT;
 	}
 	int err = raft_config_remove(c, m->id, &next);
 
@@ -95,8 +109,9 @@ static int start_add(struct node *n, uint32_t node, struct str address, bool obs
 
 static int start(struct node *n, uint32_t kind, uint32_t node, struct str address, bool observer, char *why, size_t cap)
 {
+	uint64_t disk = address.len == 8 ? be64_get(address.p) : RAFT_NOBODY;
 	int err = kind == ADMIN_ADD ? start_add(n, node, address, observer, why, cap)
-		: kind == ADMIN_REMOVE ? start_remove(n, node, why, cap)
+		: kind == ADMIN_REMOVE ? start_remove(n, node, disk, why, cap)
 		: kind == ADMIN_TRANSFER ? start_transfer(n, node, why, cap) : E_BAD;
 
 	if (err && !why[0])
@@ -130,7 +145,12 @@ static void admin(struct node *n, enum admin_kind kind, uint32_t node, const cha
 	buf_be32(&b, kind);
 	buf_be32(&b, node);
 	buf_u8(&b, observer);
-	buf_put(&b, address, strlen(address));
+	const struct raft_member *m = member_of(raft_config(&n->raft), node);
+
+	if (kind == ADMIN_REMOVE && m)
+		buf_be64(&b, m->id);
+	else
+		buf_put(&b, address, strlen(address));
 	if (!peers_send(n->peers, n->raft.leader, &b)) {
 		a->err = E_AGAIN;
 		snprintf(a->why, sizeof a->why, "the leader cannot be reached now");

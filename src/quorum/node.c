@@ -619,7 +619,7 @@ int node_open(struct disk *d, struct net *net, struct loop *loop, struct clock *
 	}
 	n->raft.id = n->log.disk_id;
 	/* R10: an answer to a batch of an earlier run, which a leader may still owe it, is nobody's. */
-	n->reads_id = (uint64_t)n->log.starts << 32;
+	n->reads_id = n->admin_seq = (uint64_t)n->log.starts << 32;
 	n->raft.term = n->log.term;
 	n->raft.voted_for = n->log.voted_for;
 	n->raft.recovering = n->log.recovering;
