@@ -306,7 +306,7 @@ void rlog_image_install(struct rlog *l)
 {
 	uint64_t old[2] = { l->snaps[0], l->snaps[1] };
 
-	if (l->last > 0 && l->nseg > 0)
+	if (l->nseg > 0)		/* also one that has no entry yet: it would have a gap behind its head */
 		rlog_drop_log(l);
 	buf_reset(&l->gather);
 	l->snaps[0] = l->image.index;

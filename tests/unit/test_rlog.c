@@ -540,3 +540,45 @@ Test(rlog, an_image_replaces_the_log_or_does_not)
 	cr_expect(before > 0 && after > 0);
 	cr_expect_eq(mem_live(), 0);
 }
+
+/* A death between a segment's head and its first entry leaves it empty; what follows an image must not go into it. */
+Test(rlog, an_image_replaces_a_log_without_entries)
+{
+	struct world w;
+	uint8_t p[3000];
+	int file;
+
+	start(&w, 1);
+	w.peers = true;
+	add(&w, 50);
+	sync_all(&w);
+	rlog_close(&w.log);
+	cr_assert_eq(w.disk.disk.calls->open(&w.disk.disk, "/q/log-00000000000000000001", 0, &file), OK);
+	cr_assert_eq(w.disk.disk.calls->truncate(&w.disk.disk, file, RLOG_SEGMENT_HEAD), OK);
+	w.disk.disk.calls->close(&w.disk.disk, file);
+	sim_disk_reset(&w.disk);
+	sim_disk_init(&w.disk, w.fs);
+	char why[300] = "";
+
+	cr_assert_eq(open_log(&w, why), OK, "%s", why);
+	cr_assert(w.loaded == 0 && w.log.nseg == 1);
+	memset(p, byte_of(20), sizeof p);
+	struct rlog_image what = { .index = 20, .term = w.term, .zxid = 20, .bytes = sizeof p,
+		.crc = crc32c(0, p, sizeof p) };
+
+	cr_assert_eq(rlog_image_begin(&w.log, &what), OK);
+	cr_assert_eq(rlog_image_put(&w.log, 0, p, sizeof p), OK);
+	while (!w.images)
+		run_for(&w, 1000);
+	rlog_image_install(&w.log);
+	w.last = w.durable = 20;
+	for (int i = 0; i < 3; i++) {
+		add(&w, 70);
+		sync_all(&w);
+	}
+	reopen(&w, false);
+	cr_expect(!w.log.repaired, "%s", w.log.damage);
+	cr_expect_eq(w.loaded, 23);
+	end(&w);
+	cr_expect_eq(mem_live(), 0);
+}
