@@ -391,14 +391,13 @@ static int write_again_in(struct rlog *l, const struct rlog_seg *s)
 /*
  * K10. WHY: after a sync that failed the kernel takes the pages for clean. Who reads them after a restart sees what is
  * on no disk, and the next sync says that all is well. So what was read and is not proved to have been durable is
- * written again before it counts: the last group or so.
+ * written again before it counts: the last group or so. A snapshot proves nothing of the log: it may have what is
+ * committed by others' disks, and the log is read from its first entry on.
  */
 static int write_again(struct rlog *l)
 {
 	int err = OK;
 
-	if (l->proved < l->snaps[0])
-		l->proved = l->snaps[0];
 	for (uint32_t i = l->nseg; !err && i-- > 0 && l->last > l->proved;) {
 		err = write_again_in(l, &l->seg[i]);
 		if (l->seg[i].first <= l->proved + 1)

@@ -582,3 +582,39 @@ Test(rlog, an_image_replaces_a_log_without_entries)
 	end(&w);
 	cr_expect_eq(mem_live(), 0);
 }
+
+/* K10: a snapshot may have what the log of this node has not got onto the platter. */
+Test(rlog, what_a_snapshot_has_is_written_again_all_the_same)
+{
+	struct world w;
+	uint8_t *p = mem_alloc(3000);
+
+	start(&w, 1);
+	w.peers = true;
+	for (int i = 0; i < 10; i++)
+		add(&w, 70);
+	sync_all(&w);
+	for (int i = 0; i < 10; i++)
+		add(&w, 70);
+	memset(p, byte_of(20), 3000);
+	rlog_snapshot(&w.log, 20, w.term, 20, p, 3000);	/* the others have made 11 to 20 durable */
+	while (rlog_snapshot_turn(&w.log))
+		;
+	while (w.log.snaps[0] != 20)
+		run_for(&w, 100);
+	sim_fs_faults(w.fs)->eio_sync = 1000000;
+	rlog_flush(&w.log);
+	while (!w.dead)
+		run_for(&w, 1000);
+	sim_fs_faults(w.fs)->eio_sync = 0;
+	reopen(&w, false);
+	cr_assert_eq(w.loaded, 20);
+	w.durable = 20;
+	add(&w, 70);
+	sync_all(&w);
+	reopen(&w, true);
+	cr_expect(!w.log.repaired, "%s", w.log.damage);
+	cr_expect_eq(w.loaded, 21);
+	end(&w);
+	cr_expect_eq(mem_live(), 0);
+}
