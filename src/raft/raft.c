@@ -50,10 +50,18 @@ bool raft_stuck(const struct raft *r, uint64_t now_ms)
 	return r->durable < r->last && now_ms - r->moved_ms > 2 * r->opt.elect_ms;
 }
 
+/* A voter that a newer configuration leaves out: it may be the only one that has it, and is needed until that is
+ * committed [Raft 4.2.2]. */
+static bool leaves(const struct raft *r)
+{
+	return r->nconfigs > 1 && raft_config(r)->index > r->commit && votes_in(&r->configs[r->nconfigs - 2], r->id);
+}
+
 /* May this node ask for votes? */
 static bool promotable(const struct raft *r, uint64_t now_ms)
 {
-	return votes_in(raft_config(r), r->id) && !r->recovering && !r->removed && !raft_stuck(r, now_ms);
+	return (votes_in(raft_config(r), r->id) || leaves(r)) && !r->recovering && !r->removed &&
+		!raft_stuck(r, now_ms);
 }
 
 struct raft_msg *raft_send(const struct raft *r, struct raft_effects *fx, enum raft_msg_type t, uint64_t to)

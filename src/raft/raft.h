@@ -8,7 +8,8 @@
  *   FOLLOWER --timeout--> PRECANDIDATE --majority would vote--> CANDIDATE --majority--> LEADER
  *       ^--------------- a newer term, or the term's leader speaks, or no quorum answers ---'
  * A single voter goes from FOLLOWER to LEADER in one step. Only voters of the newest configuration in
- * the own log leave FOLLOWER; learners and nodes without a configuration follow.
+ * the own log leave FOLLOWER, and of the one before it until it is committed; learners and nodes without a
+ * configuration follow.
  *
  * Invariants (T n: the trap of docs/quorum.md that it answers)
  *   R1  at most one leader in a term; a node that sees two says so (E_DAMAGED) and stops

@@ -495,9 +495,12 @@ void check_end(struct world *w)
 		if (w->client[i].acks < 2 && !w->client[i].silent)
 			broken(w, "Q10", "client %u is not served", i);
 	zclients_end(w);
+	bool meant = false;		/* an order to remove it may have been under way when its disk was lost */
+
 	for (uint32_t i = 0; i < role.nmembers; i++) {
 		struct machine *m = &w->m[role.members[i].id];
 
+		meant |= w->lost == (int)role.members[i].id;
 		if (role.members[i].learner && raft_config(&l->node->raft)->index + 100 > l->node->applied)
 			continue;		/* perhaps it was added a moment ago */
 		if (m->node && m->node->raft.id == role.members[i].disk_id && m->node->applied + 100 < l->node->applied)
@@ -505,7 +508,7 @@ void check_end(struct world *w)
 				(unsigned long long)m->node->applied,
 			       (unsigned long long)l->node->applied);
 	}
-	if (w->lost >= 0)
+	if (meant)
 		broken(w, "Q10", "n%d, whose disk was lost, is not a voter again", w->lost);
 	for (uint64_t i = 0; i < w->nsessions; i++)
 		if (!w->sessions[i].gone && w->sim.now_us - w->sessions[i].touched_us >

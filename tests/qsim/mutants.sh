@@ -7,7 +7,7 @@ list() {
 	cat <<-END
 	BATCH_HALF_DONE         1      30      Q6
 	VERSION_UNCHECKED       1      30      Q6
-	READ_UNAPPLIED          9      30      Q6
+	READ_UNAPPLIED          2      30      Q6
 	READ_NOT_ASKED          1      30      Q6
 	SESSION_EARLY           2      30      Q7
 	OLD_END_RESENT          2030    3000    Q7
@@ -22,9 +22,9 @@ list() {
 	DAMAGE_CUT              191    300     Q10 Q3 Q1 Q4
 	READ_UNCONFIRMED        40     100     Q6
 	LEARNER_COUNTS          79     150     Q10 Q3
-	LOST_STILL_COUNTS       62     100     Q10 Q3
+	LOST_STILL_COUNTS       413    900     Q10 Q3
 	IMAGE_UNSYNCED          122    600     Q10 Q9 Q4
-	SEGMENT_GAP             8      300     Q10
+	SEGMENT_GAP             17     300     Q10
 	COMMIT_UNVERIFIED       12     300     Q4 Q2
 	FOLDER_UNSYNCED         10     300     Q3 Q4
 	LINK_STALE              496    900     Q10 Q7
@@ -43,7 +43,7 @@ zookeeper() {
 	ANSWER_FIRST            1      30      Q5 Q11
 	MISSED_UNTOLD           2      30      Q11
 	RESET_KEEPS             167    600     Q11
-	OLD_STAYS               8      30      Q12
+	OLD_STAYS               1      30      Q12
 	READ_OVERTAKES          1      30      Q13
 	SYNC_LOCAL              6      30      Q6
 	ALONE_KEEPS             204      300     Q12 Q7

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "quorum/rlog.h"
 
 enum kind { K_KILL, K_LOSS, K_LOSS_ALL, K_FREEZE, K_DRIFT, K_CUT, K_FLAP, K_HEAL, K_DISK, K_WIPE, K_ROT, K_N };
 
@@ -133,17 +134,37 @@ static void wipe(struct world *w, uint32_t victim)
 	machine_start_in(m, below(w, 2000000));
 }
 
+/* Up to where what is behind it proves that it had been durable: rot of the last group of entries cannot be told from a
+ * torn tail. */
+static uint64_t proved_end(const uint8_t *p, uint64_t len)
+{
+	uint64_t proved = 0, gap, end = RLOG_SEGMENT_HEAD;
+	struct rlog_entry e;
+
+	for (uint64_t at = end; rlog_get_entry(p + at, len - at, &e, &gap) == OK;
+	     at += RLOG_ENTRY_HEAD + (uint64_t)e.len)
+		proved = e.index - gap > proved ? e.index - gap : proved;
+	while (rlog_get_entry(p + end, len - end, &e, &gap) == OK && e.index <= proved)
+		end += RLOG_ENTRY_HEAD + (uint64_t)e.len;
+	return end;
+}
+
 static void rot_one(void *ctx, const char *name)
 {
 	struct machine *m = ctx;
 	char path[80];
+	const uint8_t *p;
 	uint64_t bytes;
 
 	snprintf(path, sizeof path, DIR "/%s", name);
-	if (strncmp(name, "log-", 4) != 0 || m->w->lost >= 0 || !sim_fs_peek(m->fs, path, &bytes) || bytes < 400)
+	p = sim_fs_peek(m->fs, path, &bytes);
+	if (strncmp(name, "log-", 4) != 0 || m->w->lost >= 0 || !p || bytes < 400)
 		return;
-	/* In the middle: what is behind it proves that it had been durable. */
-	sim_fs_rot(m->fs, path, 64 + below(m->w, (uint32_t)bytes / 2));
+	uint64_t at = RLOG_SEGMENT_HEAD + below(m->w, (uint32_t)bytes / 2);
+
+	if (at >= proved_end(p, bytes))
+		return;
+	sim_fs_rot(m->fs, path, at);
 	m->w->lost = (int)m->id;
 	m->w->lost_us = m->w->sim.now_us;
 	count(C_rot);
