@@ -90,6 +90,9 @@ static bool may_lose(struct world *w, uint32_t victim)
 
 	if (!l || w->lost >= 0)
 		return false;
+	for (uint32_t i = 0; i < MACHINES; i++)		/* a frozen leader of then does not know */
+		if (w->m[i].node && w->m[i].node->raft.term > l->node->raft.term)
+			return false;
 	node_role(l->node, &role);
 	if (role.changing)
 		return false;
