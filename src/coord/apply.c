@@ -167,7 +167,7 @@ static void apply_multi(struct coord *c, int64_t session, struct mp_reader *m, u
 	ret->nops = n;
 }
 
-static void apply_close(struct coord *c, int64_t id, struct coord_result *ret)
+static void apply_close(struct coord *c, int64_t id, int64_t attached, struct coord_result *ret)
 {
 	struct coord_session *s = coord_session(c, id);
 	char path[COORD_PATH_MAX + 1];
@@ -175,6 +175,10 @@ static void apply_close(struct coord *c, int64_t id, struct coord_result *ret)
 	ret->session = id;
 	if (!s) {
 		ret->err = E_NOENT;
+		return;
+	}
+	if (attached >= 0 && s->attached != attached) {
+		ret->err = E_CONFLICT;
 		return;
 	}
 	while (s->eph_first && !mutant(EPHEMERAL_OUTLIVES)) {
@@ -207,7 +211,7 @@ static void apply_attach(struct coord *c, int64_t id, struct bytes password, str
 {
 	struct coord_session *s = coord_session(c, id);
 
-	if (!s || !s->client || !secret_eq(s->password, password.p, 16)) {
+	if (!s || !secret_eq(s->password, password.p, 16)) {
 		ret->err = E_NOENT;
 		return;
 	}
@@ -225,7 +229,7 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 		return E_BAD;
 	if (version != COORD_VERSION || kind < COORD_OPEN || kind > COORD_ATTACH)
 		return E_VERSION;
-	int64_t session = mp_int(&m), time_ms = mp_int(&m), timeout_ms = 0;
+	int64_t session = mp_int(&m), time_ms = mp_int(&m), timeout_ms = 0, attached = -1;
 	struct bytes password = BYTES_NULL;
 	struct str name = STR_NULL;
 
@@ -244,6 +248,8 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 		if (password.len != 16 || timeout_ms < 1 || timeout_ms > UINT32_MAX)
 			return E_BAD;
 	}
+	if (kind == COORD_CLOSE && fields > 4)
+		attached = mp_int(&m);
 	if (kind == COORD_ATTACH) {
 		password = mp_bin(&m);
 		if (password.len != 16)
@@ -260,7 +266,7 @@ int coord_apply(struct coord *c, int64_t zxid, const uint8_t *entry, uint32_t le
 		apply_open(c, password, (uint32_t)timeout_ms, name, client, ret);
 		break;
 	case COORD_CLOSE:
-		apply_close(c, session, ret);
+		apply_close(c, session, attached, ret);
 		break;
 	case COORD_MULTI:
 		mp_array(&ops);
@@ -331,6 +337,12 @@ void coord_encode_attach(struct buf *b, int64_t time_ms, int64_t session, const 
 void coord_encode_close(struct buf *b, int64_t time_ms, int64_t session)
 {
 	entry_head(b, 4, COORD_CLOSE, session, time_ms);
+}
+
+void coord_encode_close_if(struct buf *b, int64_t time_ms, int64_t session, int64_t attached)
+{
+	entry_head(b, 5, COORD_CLOSE, session, time_ms);
+	mp_put_int(b, attached);
 }
 
 void coord_encode_multi(struct buf *b, int64_t time_ms, int64_t session, const uint8_t *ops,

@@ -125,6 +125,7 @@ struct coord_session {
 	struct {			/* the server's own, neither replicated nor in snapshots */
 		uint64_t deadline_us;
 		void *conn, *live;
+		bool opened_here;	/* by this run of this server */
 		uint64_t closing_us;	/* its end was proposed: until then it may be undecided */
 	} soft;
 	char name[64];
@@ -200,6 +201,8 @@ struct coord_session *coord_session_next(struct coord *c, struct coord_session *
 void coord_encode_open(struct buf *b, int64_t time_ms, const uint8_t password[16],
 		       uint32_t timeout_ms, struct str name);
 void coord_encode_close(struct buf *b, int64_t time_ms, int64_t session);
+/* As long as it has not moved since: E_CONFLICT on apply when `attached` is another one by then. */
+void coord_encode_close_if(struct buf *b, int64_t time_ms, int64_t session, int64_t attached);
 void coord_encode_multi(struct buf *b, int64_t time_ms, int64_t session, const uint8_t *ops,
 			uint32_t len);
 void coord_encode_tick(struct buf *b, int64_t time_ms);
@@ -229,7 +232,7 @@ struct coord_rules {			/* of the server that logs it: all replicas must judge al
 void coord_encode_client(struct buf *b, int64_t time_ms, int64_t session, int64_t attached,
 			 const struct coord_rules *rules,
 			 struct bytes ids, uint32_t nops, const uint8_t *ops, uint32_t len);
-/* E_NOENT on apply: there is no such session of a client, or it has another password. */
+/* E_NOENT on apply: there is no such session, or it has another password. */
 void coord_encode_attach(struct buf *b, int64_t time_ms, int64_t session, const uint8_t password[16]);
 void coord_encode_client_op(struct buf *b, const struct coord_op *op);
 void coord_encode_open_client(struct buf *b, int64_t time_ms, const uint8_t password[16], uint32_t timeout_ms);

@@ -122,15 +122,15 @@ static void touch(struct serve *s, struct coord_session *x)
 	node_touch(s->node, &x->id, 1);
 }
 
-/* V2: proposes the end; nobody waits for it. */
-static void end_session(struct serve *s, struct coord_session *x, const char *why)
+/* V2, V6: proposes the end; nobody waits for it. */
+static void end_session(struct serve *s, struct coord_session *x, int64_t attached, const char *why)
 {
 	struct buf b;
 
 	if (node_closing(s->node, x))
 		return;
 	buf_init(&b, 1024);
-	coord_encode_close(&b, node_time_ms(s->node), x->id);
+	coord_encode_close_if(&b, node_time_ms(s->node), x->id, attached);
 	if (node_propose(s->node, b.p, (uint32_t)b.len, true, NULL) == OK) {
 		node_set_closing(s->node, x->id, true);
 		log_session(s, why, x);
@@ -143,11 +143,13 @@ static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 	struct serve *s = user;
 
 	feed_add(&s->feed, zxid, r->changes, r->nchanges);
+	if (r->kind == COORD_CLOSE && r->err == E_CONFLICT)
+		node_set_closing(s->node, r->session, false);
 	for (struct conn *c = s->conns, *next; c; c = next) {
 		next = c->next;
 		if (r->nchanges > 0 && !c->behind)
 			serve_pump(c);
-		if (r->kind == COORD_CLOSE && c->session == r->session && !c->closed && !c->live) {
+		if (r->kind == COORD_CLOSE && r->err == OK && c->session == r->session && !c->closed && !c->live) {
 			struct buf b;
 
 			c->session = 0;
@@ -227,6 +229,28 @@ static void answer_hello(struct conn *c, uint32_t id, const struct coord_session
 	serve_push(c, &b);
 }
 
+/* c holds its session from now on. */
+static void hold(struct conn *c, uint32_t id, struct coord_session *x)
+{
+	x->soft.live = c;
+	c->live = true;
+	c->attached = x->attached;
+	c->session = x->id;
+	refuse(c, QF_LIVENESS, id, OK);
+}
+
+/* V6: it holds its session, which a later attachment may have taken away already. WHY no end when c was closed
+ * meanwhile: who was not told may be trying elsewhere; if not, its deadline comes. */
+static void on_attached(struct conn *c, uint32_t id, int64_t zxid, const struct coord_result *r)
+{
+	struct coord_session *x = coord_session(node_coord(c->s->node), r->session);
+
+	if (r->err || !x || x->attached != zxid)
+		refuse(c, QF_LIVENESS, id, E_NOENT);
+	else if (!c->closed)
+		hold(c, id, x);
+}
+
 static void on_done(struct node_req *q, int err, int64_t zxid, const struct coord_result *r)
 {
 	struct req *x = (struct req *)q;
@@ -244,10 +268,13 @@ static void on_done(struct node_req *q, int err, int64_t zxid, const struct coor
 		if (n)
 			touch(c->s, n);
 		if (n && !c->closed) {
+			n->soft.opened_here = true;
 			bind(c, n);
 			answer_hello(c, x->id, n);
 			log_session(c->s, "session opened", n);
 		}
+	} else if (x->type == QF_LIVENESS) {
+		on_attached(c, x->id, zxid, r);
 	} else if (x->type == QF_CLOSE) {
 		serve_answer(&b, QF_CLOSE, 3, x->id, OK);
 		serve_push(c, &b);
@@ -342,14 +369,17 @@ static void do_liveness(struct conn *c, uint32_t id, struct mp_reader *m)
 	int64_t session = mp_int(m);
 	struct bytes password = mp_bin(m);
 	struct coord_session *x = coord_session(node_coord(c->s->node), session);
-	int err = !mp_end(m) || password.len != 16 || !x || !secret_eq(x->password, password.p, 16) ? E_NOENT : OK;
+	struct buf b;
 
-	if (err == OK) {
-		x->soft.live = c;
-		c->live = true;
-		c->session = session;
+	if (!mp_end(m) || password.len != 16 || !x || x->client || !secret_eq(x->password, password.p, 16)) {
+		refuse(c, QF_LIVENESS, id, E_NOENT);
+	} else if (x->soft.opened_here && x->attached == 0) {
+		hold(c, id, x);
+	} else {			/* V6: it may be held at another node */
+		buf_init(&b, 256);
+		coord_encode_attach(&b, node_time_ms(c->s->node), session, password.p);
+		propose(c, QF_LIVENESS, id, true, &b);
 	}
-	refuse(c, QF_LIVENESS, id, err);
 }
 
 static void do_multi(struct conn *c, uint32_t id, struct mp_reader *m)
@@ -639,7 +669,7 @@ static void on_close(void *user, struct net_conn *nc, int err)
 	if (x && x->soft.live == c) {
 		x->soft.live = NULL;
 		if (!s->draining)
-			end_session(s, x, "session ended: its processes are gone");
+			end_session(s, x, c->attached, "session ended: its processes are gone");
 	}
 	conn_free(c);
 }

@@ -10,6 +10,9 @@
  *   V3  a read, and the answer that a session does not exist, come behind a barrier (node.h N3)
  *   V4  a subscriber gets every change once and in order, or a snapshot
  *   V5  who is not of the system by its certificate changes nothing, and reads no secrets
+ *   V6  a liveness connection that is not the first of its session is an entry of the log (COORD_ATTACH), and the
+ *       end that a closed one proposes holds only as long as there was no later one: a node that was frozen or
+ *       cut off sees the old one closed long after the session has moved
  */
 #ifndef QUORUM_SERVE_H
 #define QUORUM_SERVE_H

@@ -13,7 +13,8 @@ struct conn {
 	struct serve *s;
 	struct net_conn *net;
 	int64_t session;		/* 0: none yet */
-	bool live;			/* a liveness connection */
+	bool live;			/* a liveness connection ... */
+	int64_t attached;		/* ... since this attachment of its session */
 	bool hello;			/* HELLO came; its answer may be under way */
 	bool closed;			/* on_close ran; the rest goes with the last answer */
 	bool known, system;		/* by its certificate: V5 */

@@ -538,7 +538,7 @@ static void on_applied(void *user, int64_t zxid, const struct coord_result *r)
 	struct zk *z = user;
 
 	zk_watch_fire(z, zxid, r->changes, r->nchanges);
-	if (r->kind != COORD_CLOSE && !(r->kind == COORD_ATTACH && r->err == OK))
+	if (r->err != OK || (r->kind != COORD_CLOSE && r->kind != COORD_ATTACH))
 		return;
 	struct zk_conn *c = conn_of(z, r->session);
 

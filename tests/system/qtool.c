@@ -5,7 +5,8 @@
  *   qtool ADDR delete PATH | get PATH | ls PATH
  *   qtool ADDR load PATH N              N creates under PATH, 64 in flight; prints each acknowledged name
  *   qtool ADDR watch PATH FROM SECONDS  prints the feed
- *   qtool ADDR hold PATH SECONDS        session with liveness connection and an ephemeral PATH
+ *   qtool ADDR hold PATH SECONDS        session with an ephemeral PATH; $QTOOL_LIVENESS_FD: its liveness connection
+ *   qtool ADDR,ADDR... keep PATH SECONDS    the same with liveness connections of its own
  * Ends with 0, or with 1 and the error's name.
  */
 #include <stdio.h>
@@ -130,7 +131,7 @@ static void begin(void)
 		left = atol(args[4]);
 		for (int i = 0; i < 64 && left > 0; i++)
 			load_one();
-	} else if (!strcmp(what, "hold")) {
+	} else if (!strcmp(what, "hold") || !strcmp(what, "keep")) {
 		struct q_op op = { .kind = Q_CREATE, .flags = Q_EPHEMERAL, .path = str_of(args[3]),
 				   .value = BYTES_NULL, .version = -1 };
 
@@ -175,6 +176,13 @@ static void on_end(void *user, int64_t zxid)
 	fflush(stdout);
 }
 
+static void on_live(void *user, struct net_conn *c, bool watched)
+{
+	(void)user;
+	(void)c;
+	(void)watched;
+}
+
 static void on_stop(struct loop_timer *t)
 {
 	(void)t;
@@ -199,7 +207,7 @@ static struct net *open_net(struct loop_os *l)
 
 int main(int argc, char **argv)
 {
-	static const struct q_events ev = { on_state, on_changes, on_begin, on_end, NULL };
+	struct q_events ev = { on_state, on_changes, on_begin, on_end, NULL };
 	struct loop_os *l = loop_os_new();
 
 	if (argc < 4)
@@ -207,9 +215,13 @@ int main(int argc, char **argv)
 	args = argv;
 	nargs = argc;
 	loop = loop_os_port(l);
-	const char *address = argv[1];
-	struct q_options opt = { .addresses = &address, .n_addresses = 1, .session_timeout_ms = 2000,
-				 .name = "qtool", .liveness_fd = -1 };
+	const char *address[8];
+	struct q_options opt = { .addresses = address, .session_timeout_ms = 2000, .name = "qtool", .liveness_fd = -1 };
+
+	for (char *a = strtok(argv[1], ","); a && opt.n_addresses < 8; a = strtok(NULL, ","))
+		address[opt.n_addresses++] = a;
+	if (!strcmp(argv[2], "keep"))
+		ev.on_live = on_live;
 
 	stop_timer = (struct loop_timer){ .fire = on_stop };
 	if (!strcmp(argv[2], "watch"))

@@ -340,7 +340,7 @@ def test_reload_takes_what_is_good_and_keeps_the_old_for_the_rest(pair):
     assert re.search(r"broker.conf:\d+: unknown setting log.retention.hour; did you mean log.retention.hours\?", pair.log())
     assert pair.pids() == pids, "a reload replaced a process"
     os.kill(pair.pids("agent")[0], signal.SIGKILL)
-    wait_for("a new agent", lambda: pair.pids("agent") and pair.pids("agent")[0] not in pids)
+    wait_for("a new agent", lambda: set(pair.pids("agent")) - set(pids))
     wait_for("it serves", lambda: pair.log().count('role=agent-0 msg="ready"') >= 2)
     assert topic_setting(pair, "t", "max.message.bytes") == "777777"
     assert len(pair.pids("worker")) == 2

@@ -25,7 +25,7 @@ class Load:
                               "message.timeout.ms": 30000, "retries": 0,
                               "error_cb": lambda e: self.errors.append(str(e))})
         self.topic = topic
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def done(self, err, _):

@@ -5,12 +5,19 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import time
 
 from cluster import wait_for
-from quorums import Load, Quorum, pack
+from quorums import QTOOL, Load, Quorum, pack
 
 ADD, REMOVE, TRANSFER, SNAPSHOT = 1, 2, 3, 4
+
+
+def peers(pid):
+    """Where the process's TCP connections go that are established."""
+    out = subprocess.run(["ss", "-tnpH", "state", "established"], capture_output=True, text=True).stdout
+    return {line.split()[3] for line in out.splitlines() if f"pid={pid}," in line}
 
 
 def test_fail_over_loses_nothing_and_keeps_connections():
@@ -61,6 +68,32 @@ def test_a_frozen_leader_is_replaced_and_comes_back_as_a_follower():
     assert not load.errors
     got = {line.split()[0] for line in q.same("/load").splitlines()}
     assert {name for _, name in load.acked} <= got
+    q.finish()
+
+
+def test_a_node_that_was_frozen_ends_no_session_that_has_moved():
+    """It sees the old liveness connection closed when it goes on (serve.h V6)."""
+    q = Quorum(3)
+    a, b = q.followers()
+    lead = q.leader()
+    p = subprocess.Popen([QTOOL, ",".join([a.address, b.address, lead.address]), "keep", "/e", "20"],
+                         stdout=subprocess.PIPE, text=True)
+    assert p.stdout.readline().strip() == "held"
+    def served():
+        return len(peers(p.pid) & {x.address for x in (b, lead)}) > 0 and a.address not in peers(p.pid)
+    wait_for("its connections are made", lambda: a.address in peers(p.pid))
+    os.kill(a.proc.pid, signal.SIGSTOP)
+    wait_for("it has left the frozen node", served)
+    os.kill(a.proc.pid, signal.SIGCONT)
+    q.settled([1, 2, 3])
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        assert lead.q("get", "/e").startswith("/e"), a.text()
+    p.kill()
+    p.wait()
+    t = time.monotonic()
+    wait_for("the ephemeral to go", lambda: lead.q("get", "/e") == "E_NOENT", 5)
+    assert time.monotonic() - t < 0.5                # where it has moved to sees it closed
     q.finish()
 
 

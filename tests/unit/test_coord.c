@@ -195,6 +195,36 @@ Test(coord, ephemerals_end_with_their_session)
 	cr_expect_eq(mem_live(), 0);
 }
 
+/* serve.h V6: the end that belongs to an older attachment changes nothing. */
+Test(coord, an_end_holds_for_its_attachment_only)
+{
+	static const uint8_t password[16] = "0123456789abcde", wrong[16] = "";
+	struct coord *c = coord_new();
+	int64_t s = open_session(c), first;
+	struct buf b;
+
+	buf_init(&b, 1024);
+	coord_encode_attach(&b, 5, s, wrong);
+	cr_expect_eq(run(c, &b).err, E_NOENT);
+	buf_reset(&b);
+	coord_encode_attach(&b, 5, s, password);
+	cr_expect_eq(run(c, &b).err, OK);
+	first = coord_session(c, s)->attached;
+	cr_expect_eq(first, zxid);
+	cr_expect_eq(run(c, &b).err, OK);
+	same_after_reload(c);
+	buf_reset(&b);
+	coord_encode_close_if(&b, 5, s, first);
+	cr_expect_eq(run(c, &b).err, E_CONFLICT);
+	cr_assert(coord_session(c, s));
+	buf_reset(&b);
+	coord_encode_close_if(&b, 5, s, coord_session(c, s)->attached);
+	cr_expect_eq(run(c, &b).err, OK);
+	cr_expect(!coord_session(c, s));
+	buf_release(&b);
+	coord_free(c);
+}
+
 Test(coord, entries_it_does_not_know)
 {
 	struct coord *c = coord_new();
